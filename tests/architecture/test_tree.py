@@ -1,0 +1,167 @@
+"""The tree keeps the laws of `laws.py`, and the few that need more than a syntax tree."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.architecture import laws
+from tests.architecture.laws import ROOT
+
+PRODUCT = laws.modules("gateway", "drivers")
+CODE = [*PRODUCT, *laws.modules("tests", "bench", "image")]
+
+# Modules that no test file in the mirrored folder names, each with the place where it is tested
+# instead. This list only ever gets shorter.
+TESTED_ELSEWHERE: dict[str, str] = {}
+
+
+@pytest.mark.parametrize("law", laws.LAWS, ids=lambda law: law.__name__)
+def test_the_product_keeps(law):
+    complaints = [complaint for module in PRODUCT for complaint in law(module)]
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+def test_tests_and_tools_keep_the_size():
+    complaints = [complaint for module in CODE for complaint in laws.breaks_size(module)]
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+def _tested_names(folder: Path) -> set[str]:
+    """Return the dotted names that the test files of a folder import."""
+    names: set[str] = set()
+    for path in folder.glob("test_*.py"):
+        sample = laws.Module.of(f"tests.{path.stem}", path.read_text(), str(path))
+        for name, _ in laws.imports(sample):
+            names |= {name, name.rpartition(".")[0]}
+    return names
+
+
+def test_every_module_is_tested_in_the_mirrored_folder():
+    """A test file carries the module's name, or one beside it imports the module."""
+    missing = []
+    for module in PRODUCT:
+        special = module.path.name in ("__init__.py", "__main__.py")
+        if special or module.name in TESTED_ELSEWHERE:
+            continue
+        parts = module.path.parts
+        folder = ROOT.joinpath("tests", *(parts[1:-1] if parts[0] == "gateway" else parts[:-1]))
+        named = (folder / f"test_{module.path.stem}.py").exists()
+        if not named and module.name not in _tested_names(folder):
+            missing.append(f"no test file in {folder.relative_to(ROOT)} tests {module.path}")
+    assert not missing, "\n" + "\n".join(missing)
+
+
+def test_exceptions_are_not_out_of_date():
+    names = {module.name for module in PRODUCT}
+    assert not [name for name in TESTED_ELSEWHERE if name not in names]
+
+
+# Run in an interpreter of its own: libraries are loaded once, then every module is imported in a
+# fork that has seen nothing else of ours.
+LONE_IMPORTS = """
+import importlib, os, sys, warnings
+warnings.simplefilter("ignore")
+for name in ("asyncio", "aiohttp.web", "cryptography.hazmat.primitives.ciphers.aead", "zeroconf",
+             "zeroconf.asyncio", "paho.mqtt.client", "sqlite_utils", "jinja2", "argon2", "segno"):
+    importlib.import_module(name)
+failed = 0
+for name in sys.argv[1:]:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            importlib.import_module(name)
+        except BaseException as error:
+            print(f"{name}: {type(error).__name__}: {error}", flush=True)
+            os._exit(1)
+        os._exit(0)
+    failed |= os.waitpid(pid, 0)[1]
+sys.exit(1 if failed else 0)
+"""
+
+
+def _in_fresh_interpreter(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+
+
+def test_every_module_can_be_imported_alone():
+    names = [module.name for module in PRODUCT if module.path.name != "__main__.py"]
+    done = _in_fresh_interpreter(LONE_IMPORTS, *names)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_lone_imports_can_fail():
+    done = _in_fresh_interpreter(LONE_IMPORTS, "gateway.base.errors", "gateway.base.no_such_module")
+    assert done.returncode == 1
+    assert "no_such_module" in done.stdout
+    assert "errors" not in done.stdout
+
+
+def _entry_points() -> dict[str, str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project["entry-points"]["gateway.drivers"]
+
+
+@pytest.mark.parametrize(("name", "target"), _entry_points().items())
+def test_a_manifest_comes_without_its_driver(name, target):
+    package, _, attribute = target.partition(":")
+    if not (ROOT / package.replace(".", "/") / "__init__.py").exists():
+        pytest.fail(f"the entry point {name} leads to {package}, which is not there")
+    program = f"""
+import sys, {package} as package
+manifest = package.{attribute}
+assert manifest.name == {name!r}, manifest.name
+module = manifest.driver.partition(":")[0]
+assert module not in sys.modules, module + " was loaded with its manifest"
+for heavy in ("aiohttp", "zeroconf", "cryptography"):
+    assert heavy not in sys.modules, heavy + " was loaded with the manifest"
+"""
+    done = _in_fresh_interpreter(program)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_traces_of_a_developers_machine():
+    # Spelled in parts so that this file does not find itself.
+    traces = ["/work" + "/", "/tmp" + "/team", "/root" + "/", "/home" + "/"]
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout: nothing says which files are the project's")
+    found = []
+    for name in filter(None, listed.stdout.split("\0")):
+        path = ROOT / name
+        if not path.is_file() or path.stat().st_size > 1_000_000:
+            continue
+        text = path.read_bytes()
+        found += [f"{name} mentions {trace}" for trace in traces if trace.encode() in text]
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_folders_that_must_not_be_packages():
+    for folder in ("config", "systemd", "image", "tests"):
+        assert not (ROOT / folder / "__init__.py").exists(), folder
+
+
+def test_rooms_have_a_map():
+    """A room's `__init__.py` holds its docstring and names, no logic."""
+    wrong = []
+    for module in PRODUCT:
+        if module.path.name != "__init__.py" or module.path.parts[0] != "gateway":
+            continue
+        allowed = (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
+        wrong += [
+            f"{module.path}:{node.lineno} logic in a room's map"
+            for node in module.tree.body
+            if not isinstance(node, allowed)
+        ]
+    assert not wrong, "\n" + "\n".join(wrong)
