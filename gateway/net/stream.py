@@ -1,0 +1,167 @@
+"""The pump: the one loop that joins a machine to a byte stream.
+
+Read, feed, hand events on, write what is outgoing in one piece, arm one timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Generic, TypeVar, cast
+
+from gateway.base.clock import Clock
+from gateway.base.errors import GatewayError, HostError
+from gateway.protocol.machine import Machine
+
+_log = logging.getLogger(__name__)
+
+E = TypeVar("E")
+
+WRITE_LIMIT = 8 * 1024 * 1024
+"""Octets waiting for a peer that does not read, two frames at most; beyond it is cut off."""
+
+
+class Pump(asyncio.Protocol, Generic[E]):
+    """One machine on one stream.
+
+    `handle(pump, event)` is called for each event, in order, on the loop; it may command the
+    machine through `command` and must not block. `closed(pump, reason)` is called exactly once;
+    the reason is None after an orderly end. When the machine is finished, what is outgoing is still
+    written and the stream is closed.
+    """
+
+    def __init__(
+        self,
+        machine: Machine[E],
+        clock: Clock,
+        handle: Callable[[Pump[E], E], None],
+        closed: Callable[[Pump[E], GatewayError | None], None],
+    ) -> None:
+        self.machine = machine
+        self._clock = clock
+        self._handle = handle
+        self._closed = closed
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
+        self._busy = False
+        self._over = False
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Return the address and port of the other end, ('', 0) when unknown."""
+        return self._address("peername")
+
+    @property
+    def local(self) -> tuple[str, int]:
+        """Return our address and port of this stream, ('', 0) when unknown."""
+        return self._address("sockname")
+
+    def _address(self, key: str) -> tuple[str, int]:
+        found = self._transport.get_extra_info(key) if self._transport else None
+        return (found[0], found[1]) if isinstance(found, tuple) and len(found) >= 2 else ("", 0)
+
+    @property
+    def open(self) -> bool:
+        """Tell whether the stream is still there."""
+        return self._transport is not None and not self._over
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the stream (asyncio)."""
+        self._transport = cast(asyncio.Transport, transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.command(self.machine.start)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the machine (asyncio)."""
+        if not self._over:
+            self.command(lambda now: self.machine.feed(data, now))
+
+    def eof_received(self) -> bool:
+        """Tell the machine that the peer closed its direction (asyncio)."""
+        if not self._over:
+            self.command(lambda now: self.machine.feed(b"", now))
+        return not self._over
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Report the end once (asyncio)."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._transport = None
+        if not self._over and not self.machine.finished:
+            self.machine.feed(b"", self._clock.monotonic())
+            self._drain()
+        self._over = True
+        reason: GatewayError | None = None
+        if isinstance(self.machine.finished, GatewayError):
+            reason = self.machine.finished
+        elif exc is not None:
+            reason = HostError(f"The connection broke: {exc}.")
+        self._closed(self, reason)
+
+    def command(self, act: Callable[[float], None]) -> None:
+        """Call `act(now)`, which commands the machine, then send and report what follows."""
+        act(self._clock.monotonic())
+        self.flush()
+
+    def flush(self) -> None:
+        """Report the machine's events, write what it wants sent, arm its timer."""
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            self._drain()
+        finally:
+            self._busy = False
+        if self._transport is None or self._over:
+            return
+        data = self.machine.outgoing()
+        if data:
+            self._transport.write(data)
+            if self._transport.get_write_buffer_size() > WRITE_LIMIT:
+                _log.warning("%s does not read; cut off", self.peer[0])
+                self.abort()
+                return
+        if self.machine.finished:
+            self.close()
+            return
+        self._arm()
+
+    def _drain(self) -> None:
+        while (event := self.machine.next_event()) is not None:
+            self._handle(self, event)
+
+    def _arm(self) -> None:
+        due = self.machine.deadline
+        if due == self._due and (self._timer is not None or due is None):
+            return
+        self._due = due
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due is not None:
+            delay = max(0.0, due - self._clock.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._due = None
+        if not self._over:
+            self.command(self.machine.tick)
+
+    def close(self) -> None:
+        """Close the stream after what was written has gone out."""
+        self._over = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Cut the stream at once."""
+        self._over = True
+        if self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,1 @@
+"""Floor 4: the functional core of a site server."""
