@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 from gateway.base.clock import Clock
@@ -173,13 +173,32 @@ class WebTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverTools:
-    """What the gateway lends a driver: connections, time and randomness."""
+    """What the gateway lends a driver: connections, time and randomness.
+
+    The driver's `close` also closes `http`.
+    """
 
     http: HttpAccess
     dial: Dial
     policy: AddressPolicy
     clock: Clock
     entropy: Entropy
+
+    @classmethod
+    def lend(
+        cls,
+        target: DeviceTarget,
+        *,
+        dial: Dial,
+        policy: AddressPolicy,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> Self:
+        """Return the tools for one device. Raises Denied when its address is forbidden."""
+        http = HttpAccess(
+            target.address, credentials=target.credentials, policy=policy, entropy=entropy
+        )
+        return cls(http=http, dial=dial, policy=policy, clock=clock, entropy=entropy)
 
 
 class Driver(Protocol):
