@@ -1,0 +1,376 @@
+"""How octets move: one level-triggered epoll set, copying small reads and splicing big ones.
+
+Runs in the relay process only. One socket of a pair and the direction that starts at it are one
+`Half`. Rules worth knowing before a change here:
+
+* A source is read only while nothing that was taken from it waits. What the destination does not
+  take stays in a pipe or a bytes object (the left-over); the source leaves epoll until it is gone.
+* Errors and ends come from system calls only. HUP comes while unread octets still lie in a queue.
+* A descriptor with an empty mask leaves epoll: HUP and ERR cannot be masked and would spin. It is
+  taken out by hand before it is closed, because the other process may hold the same socket.
+* `splice` stops at an urgent octet for ever: EAGAIN on a readable socket, or 0 once the FIN is in.
+  Both are checked by a `recv`, which gets past it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+from collections.abc import Callable
+
+from gateway.net.splice_messages import Reason
+from gateway.net.splice_pipes import PIPE_SIZE, PipePool
+
+COPY_SIZE = 64 * 1024  # one shared buffer; a read that fills it marks the direction as bulk
+BUDGET = 256 * 1024  # octets a direction moves in one wake-up
+SMALL = 16 * 1024  # below this a splice gains nothing: the queue is empty
+BULK_TURNS = 16  # small turns after which a bulk direction goes back to copying
+HELD_MAX = 32 * 1024 * 1024  # copied left-overs of all pairs; beyond it reads shrink
+CROWDED_SIZE = 4 * 1024  # the read size then
+
+KEEPALIVE_IDLE = 60  # seconds; a vanished peer is noticed after 60 + 4 * 15 s
+KEEPALIVE_INTERVAL = 15
+KEEPALIVE_COUNT = 4
+
+_IN = select.EPOLLIN
+_OUT = select.EPOLLOUT
+_BROKEN = select.EPOLLERR | select.EPOLLHUP
+_NONBLOCK = 2  # SPLICE_F_NONBLOCK; no SPLICE_F_MORE: it holds the tail of a burst back for 206 ms
+_ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: close sends RST
+
+RawSocket = socket.SocketType  # the plain C object: 48 octets, where socket.socket takes 100
+
+
+class Half:
+    """One socket of a pair, and the direction from it to its peer."""
+
+    __slots__ = (
+        "bulk",
+        "ended",
+        "fd",
+        "left",
+        "link",
+        "mask",
+        "octets",
+        "peer",
+        "pipe",
+        "rest",
+        "shut",
+        "since",
+        "sock",
+    )
+
+    def __init__(self, sock: RawSocket, link: Link, now: float) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.link = link
+        self.peer: Half = self
+        self.mask = 0  # what epoll is asked for; 0: not in epoll
+        self.pipe: tuple[int, int] | None = None  # held only with a left-over in it
+        self.rest: memoryview | None = None
+        self.left = 0  # octets in pipe or rest
+        self.bulk = 0  # > 0: splice
+        self.ended = False  # the source came to its end
+        self.shut = False  # and that was passed on
+        self.octets = 0  # delivered to the peer's socket
+        self.since = now  # last progress of the left-over
+
+
+class Link:
+    """A pair of sockets, both ways or (a feed) from `a` to `b` only."""
+
+    __slots__ = (
+        "a",
+        "active",
+        "b",
+        "began",
+        "idle",
+        "number",
+        "pass_end",
+        "reclaim",
+        "stall",
+        "two_way",
+    )
+
+    def __init__(self, number: int, a: RawSocket, b: RawSocket, two_way: bool, now: float) -> None:
+        self.number = number
+        self.two_way = two_way
+        self.began = self.active = now
+        self.idle = self.stall = 0.0
+        self.reclaim = False
+        self.pass_end = True
+        self.a = Half(a, self, now)
+        self.b = Half(b, self, now)
+        self.a.peer = self.b
+        self.b.peer = self.a
+
+
+class Pump:
+    """All pairs of the process. Not thread-safe, never blocks; `now` is set by the loop."""
+
+    def __init__(self, ended: Callable[[Link, Reason], None], now: float) -> None:
+        self.now = now
+        self.poll = select.epoll()
+        self.links: dict[int, Link] = {}
+        self._ended = ended
+        self._halves: dict[int, Half] = {}
+        self._pipes = PipePool()
+        self._held = 0
+        self._whole = memoryview(bytearray(COPY_SIZE))
+        self._crowded = self._whole[:CROWDED_SIZE]
+
+    def add(self, link: Link, early_a: bytes, early_b: bytes, unsent: int, receive: int) -> None:
+        """Begin to pump a pair; raises OSError when a descriptor is no socket that can be used."""
+        a, b = link.a, link.b
+        for half in (a, b):
+            sock = half.sock
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
+            if unsent and (link.two_way or half is b):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent)
+        if receive:
+            limited = b if link.two_way else a
+            limited.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        self.links[link.number] = link
+        self._halves[a.fd] = a
+        self._halves[b.fd] = b
+        if not link.two_way:
+            b.ended = b.shut = True
+        for half, early in ((a, early_a), (b, early_b)):
+            if early:
+                self._keep(half, early)
+            elif not half.ended:
+                self._want(half, half.mask | _IN)
+
+    def serve(self, events: list[tuple[int, int]]) -> None:
+        """Handle one batch. Descriptors may be closed here, but none that epoll knows is opened."""
+        halves = self._halves
+        for fd, event in events:
+            half = halves.get(fd)
+            if half is None:
+                continue
+            if half.mask & _OUT and event & (_OUT | _BROKEN):
+                self._flush(half.peer)
+            if half.mask & _IN and event & (_IN | _BROKEN):
+                if half.bulk:
+                    self._move(half)
+                else:
+                    self._copy(half)
+
+    def sweep(self) -> None:
+        """End what has been idle or stalled for longer than it may."""
+        now = self.now
+        self._pipes.hope()
+        for link in list(self.links.values()):
+            if link.idle and now - link.active >= link.idle:
+                self.abort(link, Reason.IDLE)
+            elif link.stall and (
+                (link.a.left and now - link.a.since >= link.stall)
+                or (link.b.left and now - link.b.since >= link.stall)
+            ):
+                self.abort(link, Reason.STALLED)
+
+    def kill(self, number: int, shut: bool) -> None:
+        """Cut a pair at once. Of a feed the sockets live on with the caller unless `shut`."""
+        link = self.links.get(number)
+        if link is None:
+            return
+        if shut and not link.two_way:
+            for half in (link.a, link.b):
+                half.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+                _shutdown(half.sock, socket.SHUT_RDWR)
+        self.abort(link, Reason.KILLED)
+
+    def reclaim(self, number: int) -> None:
+        """Stop reading a feed's source; it ends once what was taken is delivered."""
+        link = self.links.get(number)
+        if link is None or link.two_way:
+            return
+        link.reclaim = True
+        self._want(link.a, link.a.mask & ~_IN)
+        if not link.a.left:
+            self._close(link, Reason.RECLAIMED)
+
+    def abort(self, link: Link, reason: Reason) -> None:
+        """Close both with RST, as end-to-end TCP would pass a reset on.
+
+        Of a feed only the destination of a failed source is marked, so that its owner's close
+        sends the RST.
+        """
+        if link.two_way or reason is Reason.A_RESET:
+            link.b.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+        if link.two_way or reason is Reason.B_RESET:
+            link.a.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+        self._close(link, reason)
+
+    def _want(self, half: Half, mask: int) -> None:
+        if mask == half.mask:
+            return
+        if not mask:
+            self.poll.unregister(half.fd)
+        elif not half.mask:
+            self.poll.register(half.fd, mask)
+        else:
+            self.poll.modify(half.fd, mask)
+        half.mask = mask
+
+    def _copy(self, half: Half) -> None:
+        view = self._whole if self._held < HELD_MAX else self._crowded
+        peer = half.peer
+        try:
+            count = half.sock.recv_into(view)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._fail(half)
+            return
+        if not count:
+            half.ended = True
+            self._want(half, half.mask & ~_IN)
+            self._finish(half)
+            return
+        try:
+            sent = peer.sock.send(view[:count])
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._fail(peer)
+            return
+        half.octets += sent
+        half.link.active = self.now
+        if sent < count:
+            self._keep(half, bytes(view[sent:count]))
+        elif count == COPY_SIZE:
+            half.bulk = BULK_TURNS
+
+    def _move(self, half: Half) -> None:
+        pipe = self._pipes.take()
+        if pipe is None:
+            self._copy(half)
+            return
+        source, peer, budget = half.fd, half.peer, BUDGET
+        while True:
+            try:
+                count = os.splice(source, pipe[1], PIPE_SIZE, flags=_NONBLOCK)
+            except BlockingIOError:
+                self._pipes.give_back(pipe)
+                if budget == BUDGET:
+                    self._copy(half)  # readable, and still nothing: an urgent octet
+                return
+            except OSError:
+                self._pipes.give_back(pipe)
+                self._fail(half)
+                return
+            if not count:
+                self._pipes.give_back(pipe)
+                self._copy(half)  # the end, or an urgent octet before the end
+                return
+            try:
+                sent = os.splice(pipe[0], peer.fd, count, flags=_NONBLOCK)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._pipes.discard(pipe)
+                self._fail(peer)
+                return
+            half.octets += sent
+            half.link.active = self.now
+            if sent < count:
+                half.pipe = pipe
+                half.left = count - sent
+                self._wait(half)
+                return
+            budget -= count
+            if count < SMALL or budget <= 0:
+                self._pipes.give_back(pipe)
+                half.bulk = half.bulk - 1 if budget > BUDGET - SMALL else BULK_TURNS
+                return
+
+    def _keep(self, half: Half, rest: bytes) -> None:
+        half.rest = memoryview(rest)
+        half.left = len(rest)
+        self._held += half.left
+        self._wait(half)
+
+    def _wait(self, half: Half) -> None:
+        half.since = self.now
+        self._want(half, half.mask & ~_IN)
+        self._want(half.peer, half.peer.mask | _OUT)
+
+    def _flush(self, half: Half) -> None:
+        peer, pipe, rest = half.peer, half.pipe, half.rest
+        try:
+            if pipe is not None:
+                sent = os.splice(pipe[0], peer.fd, half.left, flags=_NONBLOCK)
+            elif rest is not None:
+                sent = peer.sock.send(rest)
+                self._held -= sent
+            else:
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            self._fail(peer)
+            return
+        half.octets += sent
+        half.left -= sent
+        half.since = half.link.active = self.now
+        if half.left:
+            if rest is not None:
+                half.rest = rest[sent:]
+            return
+        if pipe is not None:
+            self._pipes.give_back(pipe)
+        half.pipe = half.rest = None
+        self._want(peer, peer.mask & ~_OUT)
+        if half.ended:
+            self._finish(half)
+        elif half.link.reclaim:
+            self._close(half.link, Reason.RECLAIMED)
+        else:
+            self._want(half, half.mask | _IN)
+
+    def _finish(self, half: Half) -> None:
+        link = half.link
+        if (link.two_way or link.pass_end) and not _shutdown(half.peer.sock, socket.SHUT_WR):
+            self._fail(half.peer)
+            return
+        half.shut = True
+        if half.peer.shut:
+            self._close(link, Reason.CLOSED)
+
+    def _fail(self, half: Half) -> None:
+        link = half.link
+        self.abort(link, Reason.A_RESET if half is link.a else Reason.B_RESET)
+
+    def _close(self, link: Link, reason: Reason) -> None:
+        self._ended(link, reason)
+        self.drop(link)
+
+    def drop(self, link: Link) -> None:
+        """Let go of everything a pair holds, without a report."""
+        self.links.pop(link.number, None)
+        for half in (link.a, link.b):
+            self._want(half, 0)
+            self._halves.pop(half.fd, None)
+            if half.pipe is not None:
+                self._pipes.discard(half.pipe)
+            elif half.rest is not None:
+                self._held -= half.left
+            half.sock.close()
+        # Undo the cycles by hand: the collector is off in this process.
+        del link.a.peer, link.b.peer, link.a.link, link.b.link
+
+
+def _shutdown(sock: RawSocket, how: int) -> bool:
+    try:
+        sock.shutdown(how)
+    except OSError:
+        return False
+    return True
