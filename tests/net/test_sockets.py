@@ -1,0 +1,87 @@
+"""Raw sockets and listeners over loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from gateway.base.errors import ConnectFailed, HostError, TimedOut
+from gateway.net import sockets
+from gateway.net.listener import Listener, bind
+from gateway.net.tasks import TaskRoom
+
+
+async def _pair() -> tuple[socket.socket, socket.socket]:
+    listening = bind("127.0.0.1", 0)
+    host, port = listening.getsockname()
+    ours = await sockets.connect(host, port)
+    theirs, _ = await asyncio.get_running_loop().sock_accept(listening)
+    theirs.setblocking(False)
+    listening.close()
+    return ours, theirs
+
+
+async def test_reading_exactly_leaves_the_rest_in_the_socket() -> None:
+    ours, theirs = await _pair()
+    await sockets.send_all(theirs, b"0123456789abcdefREST")
+    assert await sockets.read_exactly(ours, 16, 1) == b"0123456789abcdef"
+    assert await sockets.receive(ours, 100) == b"REST"
+    with pytest.raises(TimedOut):
+        await sockets.read_exactly(ours, 1, 0.05)
+    theirs.close()
+    with pytest.raises(HostError, match="closed"):
+        await sockets.read_exactly(ours, 1, 1)
+    ours.close()
+
+
+async def test_a_refused_port_is_a_sentence_with_host_and_port() -> None:
+    free = bind("127.0.0.1", 0)
+    port = free.getsockname()[1]
+    free.close()
+    with pytest.raises(ConnectFailed, match=rf"127\.0\.0\.1:{port} cannot be reached"):
+        await sockets.connect("127.0.0.1", port)
+    with pytest.raises(ConnectFailed, match="cannot be resolved"):
+        await sockets.connect("no-such-host.invalid", 80)
+
+
+async def test_reset_is_seen_as_reset() -> None:
+    ours, theirs = await _pair()
+    sockets.reset(ours)
+    with pytest.raises(HostError, match="broke"):
+        await sockets.receive(theirs, 1)
+    theirs.close()
+
+
+async def test_a_taken_port_says_so_and_leaves_nothing_bound() -> None:
+    taken = bind("127.0.0.1", 0)
+    port = taken.getsockname()[1]
+    async with TaskRoom("t") as room:
+        listener = Listener(room, lambda *_: None)
+        with pytest.raises(HostError, match=f"Port {port} on 127.0.0.1 is taken"):
+            listener.open(["::1", "127.0.0.1"], port)
+        again = bind("::1", port)
+        again.close()
+    taken.close()
+
+
+async def test_limits_close_what_is_too_much_and_count_again_after_release() -> None:
+    accepted: list[socket.socket] = []
+    async with TaskRoom("t") as room:
+        listener = Listener(room, lambda sock, _peer: accepted.append(sock), limit=10, per_peer=2)
+        ((host, port),) = listener.open(["127.0.0.1"], 0)
+        clients = [await sockets.connect(host, port) for _ in range(3)]
+        assert await sockets.receive(clients[2], 1) == b""
+        assert listener.count == len(accepted) == 2
+        assert listener.refused == 1
+        listener.released("127.0.0.1")
+        clients.append(await sockets.connect(host, port))
+        await asyncio.sleep(0.05)
+        assert listener.count == 2
+        assert len(accepted) == 3
+        listener.close()
+        with pytest.raises(ConnectFailed):
+            await sockets.connect(host, port)
+    for sock in [*clients, *accepted]:
+        sock.close()
