@@ -1,0 +1,5 @@
+"""Floor 7: the box: what the machine's service manager is told, and later network, time, updates.
+
+settings  its settings
+notify    readiness, status, watchdog, journal; the one door to systemd-python
+"""
