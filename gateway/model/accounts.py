@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.model.kinds import Authority
 
@@ -33,7 +33,7 @@ class WebSession:
     """A signed-in browser; `csrf_key` goes into forms, the token itself is not stored."""
 
     owner: Owner
-    csrf_key: bytes
+    csrf_key: bytes = field(repr=False)
     persistent: bool
     created_at: int
     expires_at: int
