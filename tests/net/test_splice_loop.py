@@ -46,8 +46,9 @@ def test_half_close_lets_data_follow_the_other_way(first: str) -> None:
     with relay() as running:
         number, *far = running.join()
         near, other = far if first == "a" else reversed(far)
+        reader = Job(read_blob, other)
         digest = send_blob(near, 5 * MIB)
-        assert Job(read_blob, other).get() == (5 * MIB, digest)
+        assert reader.get() == (5 * MIB, digest)
         time.sleep(0.3)  # the other way must stay open, not only for a moment
         answer = Job(send_blob, other, 24 * MIB)
         assert read_blob(near, 0.0002) == (24 * MIB, answer.get())

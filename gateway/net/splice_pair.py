@@ -1,0 +1,78 @@
+"""What a caller of the data path sees of one pair: its limits, its handle and its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.base.errors import Conflict
+from gateway.net.splice_messages import SHUT, Command
+from gateway.net.splice_messages import Reason as EndReason
+
+
+@dataclass(frozen=True, slots=True)
+class PairLimits:
+    """Limits and socket options of one pair; 0 switches the one off."""
+
+    idle: float = 720.0
+    """Seconds without an octet in either direction (02 section 8.3: 720 or more)."""
+    stall: float = 120.0
+    """Seconds in which a destination takes nothing of what waits for it."""
+    unsent: int = 128 * 1024
+    """TCP_NOTSENT_LOWAT of both sockets, of a feed the destination: bounds stale video."""
+    receive: int = 0
+    """SO_RCVBUF of `b`, of a feed the source: bounds the window, so only for short round trips.
+    Set it before connecting as well where that is possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairEnd:
+    """How a pair ended: octets delivered from `a` to `b` and back, and its age."""
+
+    octets_forward: int
+    octets_back: int
+    reason: EndReason
+    seconds: float
+
+
+class Pair:
+    """Two sockets in the relay process; alive until `ended` is done."""
+
+    __slots__ = (
+        "_command", "ended", "number", "octets_back", "octets_forward", "one_way", "sent",
+    )  # fmt: skip
+
+    def __init__(
+        self, number: int, one_way: bool, command: Callable[[int, Command, int], None]
+    ) -> None:
+        self._command = command
+        self.sent = False
+        """Whether the relay process has seen it."""
+        self.number = number
+        self.one_way = one_way
+        self.octets_forward = 0
+        """As of the last `DataPath.measure()`."""
+        self.octets_back = 0
+        self.ended: asyncio.Future[PairEnd] = asyncio.get_running_loop().create_future()
+
+    async def wait(self) -> PairEnd:
+        """Wait for the end; unlike awaiting `ended` itself, cancelling this harms nobody."""
+        return await asyncio.shield(self.ended)
+
+    def kill(self, *, shut: bool = False) -> None:
+        """Cut the pair now, with RST; of a feed the caller's sockets are only shut if `shut`."""
+        if not self.ended.done():
+            self._command(self.number, Command.KILL, SHUT if shut else 0)
+
+    async def reclaim(self) -> PairEnd:
+        """Stop a feed reading, wait until what it took is delivered, and give control back.
+
+        Afterwards the next octet that the caller reads from the source is the one that follows
+        the last one delivered. Should the feed have ended otherwise meanwhile, that is returned.
+        """
+        if not self.one_way:
+            raise Conflict("Only a one-way pair can be reclaimed.")
+        if not self.ended.done():
+            self._command(self.number, Command.RECLAIM, 0)
+        return await self.wait()
