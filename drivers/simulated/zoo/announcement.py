@@ -44,8 +44,11 @@ class Announcement:
             return
         version = IPVersion.V6Only if ":" in self._interface else IPVersion.V4Only
         self._zeroconf = AsyncZeroconf(interfaces=[self._interface], ip_version=version)
-        for info in self._infos:
-            await (await self._zeroconf.async_register_service(info, allow_name_change=True))
+        begun = [
+            await self._zeroconf.async_register_service(info, allow_name_change=True)
+            for info in self._infos
+        ]
+        await asyncio.gather(*begun)
 
     async def stop(self) -> None:
         """Say goodbye and fall silent."""
