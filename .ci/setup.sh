@@ -100,9 +100,9 @@ case $verb in
     *) extras="" ;;
 esac
 say "installing Python packages into $venv"
-"$venv/bin/python" -m pip install -q --disable-pip-version-check -e ".${extras:+[$extras]}" >&2
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check -e ".${extras:+[$extras]}" >&2
 if ! "$venv/bin/python" -c 'import systemd.daemon' 2>/dev/null; then
-    "$venv/bin/python" -m pip install -q --disable-pip-version-check -e '.[systemd]' >&2 ||
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check -e '.[systemd]' >&2 ||
         say "systemd-python was not built; readiness is reported without it, the journal gets plain lines"
 fi
 mkdir -p "$venv/stamps"

@@ -30,7 +30,11 @@ def usage() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, 1 for a fault told in a sentence, 2 for wrong usage."""
+    """Run one command; return its exit code.
+
+    0 all well, 1 a fault that was told in a sentence, 2 wrong usage,
+    78 settings that cannot be used.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help", "help"):
         print(usage())
@@ -52,7 +56,7 @@ def guarded(command: Callable[[], int]) -> int:
         return command()
     except GatewayError as error:
         print(f"softnet-gateway: {error}", file=sys.stderr)
-        return EXIT_FAULT
+        return getattr(error, "exit_code", EXIT_FAULT)
     except BrokenPipeError:
         # Somebody read the first lines and closed, as `head` does.
         sys.stderr.close()

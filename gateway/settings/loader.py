@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from gateway.base.errors import InvalidInput
 from gateway.base.setting import check
@@ -30,6 +30,9 @@ FILE_OCTETS_MAX = 1 << 20
 
 class SettingsError(InvalidInput):
     """The settings cannot be used; the text names file and line, or the variable, and a remedy."""
+
+    # What sysexits.h calls EX_CONFIG; the service's unit knows that trying again would not help.
+    exit_code: ClassVar[int] = 78
 
 
 @dataclass(frozen=True, slots=True)

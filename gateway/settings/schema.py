@@ -15,16 +15,22 @@ from gateway.appliance.settings import ApplianceSettings
 from gateway.base.errors import InvalidInput
 from gateway.base.secret import Secret
 from gateway.base.setting import SettingFacts, facts_of
+from gateway.cameras.settings import CameraSettings
+from gateway.discovery.settings import DiscoverySettings
 from gateway.registry.settings import RegistrySettings
 from gateway.telemetry.settings import LogSettings, MqttSettings
+from gateway.web.settings import WebSettings
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """All settings; each section is one room's own dataclass and is handed to that room."""
 
-    registry: RegistrySettings = field(default_factory=RegistrySettings)
+    web: WebSettings = field(default_factory=WebSettings)
+    discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
+    cameras: CameraSettings = field(default_factory=CameraSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
     log: LogSettings = field(default_factory=LogSettings)
     appliance: ApplianceSettings = field(default_factory=ApplianceSettings)
 

@@ -34,6 +34,7 @@ BAD = [
     (laws.breaks_doors, "gateway.web.server", "import os\nos.system('reboot')"),
     (laws.breaks_doors, "gateway.cameras.bridge", "import subprocess"),
     (laws.breaks_doors, "gateway.appliance.notify", "import systemd.daemon"),
+    (laws.breaks_doors, "drivers.rtsp.driver", "import aiohttp"),
     (laws.breaks_tasks, "gateway.web.server", "import asyncio\nasyncio.create_task(f())"),
     (laws.breaks_tasks, "gateway.web.server", "asyncio.get_running_loop().create_task(f())"),
     (laws.breaks_tasks, "gateway.web.server", "async with asyncio.TaskGroup() as g: ..."
@@ -60,6 +61,8 @@ GOOD = [
     (laws.breaks_doors, "gateway.registry.database", "import sqlite3"),
     (laws.breaks_doors, "gateway.net.sockets", "import socket\nsocket.socket()"),
     (laws.breaks_doors, "gateway.endpoint.tcp", "import socket\ndef f(s: socket.socket): ..."),
+    (laws.breaks_doors, "drivers.simulated.zoo.web", "import aiohttp, subprocess"),
+    (laws.breaks_floors, "gateway.__main__", "from gateway.cli import main"),
     (laws.breaks_tasks, "gateway.net.tasks", "import asyncio\nasyncio.create_task(f())"),
     (laws.breaks_print, "gateway.cli.run", "print('ready')"),
     (laws.breaks_names, "gateway.web.commons_hall", ""),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,13 +14,6 @@ from gateway.cli import main as cli_main
 from gateway.cli.main import guarded, main
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch):
-    for name in list(os.environ):
-        if name.startswith("SOFTNET_GATEWAY_"):
-            monkeypatch.delenv(name)
 
 
 def test_no_command_lists_them(capsys):
@@ -76,36 +67,3 @@ def test_interrupt():
 def test_other_faults_are_not_hidden():
     with pytest.raises(ZeroDivisionError):
         guarded(lambda: 1 // 0)
-
-
-def test_config_check(tmp_path, capsys):
-    file = tmp_path / "gateway.toml"
-    file.write_text('[mqtt]\nhost = "broker"\n')
-    assert main(["config", "check", str(file)]) == 0
-    assert "in order" in capsys.readouterr().out
-    file.write_text("[mqtt]\nport = 0\n")
-    assert main(["config", "check", str(file)]) == 1
-    assert capsys.readouterr().err == (
-        f"softnet-gateway: {file}, line 2: port must be at least 1.\n"
-    )
-
-
-def test_config_show_masks_secrets(tmp_path, capsys, monkeypatch):
-    file = tmp_path / "gateway.toml"
-    file.write_text('[mqtt]\npassword = "correct horse"\n')
-    monkeypatch.setenv("SOFTNET_GATEWAY_CONFIG", str(file))
-    assert main(["config", "show", "--set", "mqtt.port=8883"]) == 0
-    shown = capsys.readouterr().out
-    assert "correct horse" not in shown
-    assert tomllib.loads(shown)["mqtt"]["port"] == 8883
-
-
-def test_config_render(tmp_path, capsys):
-    assert main(["config", "render", "--write", str(tmp_path / "new")]) == 0
-    for name in ("gateway.toml", "gateway.schema.json"):
-        assert (tmp_path / "new" / name).read_text() == (ROOT / "config" / name).read_text()
-    assert main(["config", "render", "--schema"]) == 0
-    assert capsys.readouterr().out == (ROOT / "config/gateway.schema.json").read_text()
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    assert main(["config", "render", "--write", str(blocked)]) == 1
