@@ -358,8 +358,9 @@ def _refused() -> Denied:
 
 def _locked(seconds: int) -> Denied:
     minutes = max(1, -(-seconds // 60))
+    wait = "a minute" if minutes == 1 else f"{minutes} minutes"
     return Denied(
-        f"Too many wrong passwords: the account is locked. Try again in {minutes} minutes, "
+        f"Too many wrong passwords: the account is locked. Try again in {wait}, "
         "or ask an administrator to unlock it.",
         "locked",
     )

@@ -1,0 +1,1 @@
+"""Floor 1: the management model as plain values."""
