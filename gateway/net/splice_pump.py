@@ -143,8 +143,9 @@ class Pump:
         if not link.two_way:
             b.ended = b.shut = True
         for half, early in ((a, early_a), (b, early_b)):
-            if early:
-                self._keep(half, early)
+            rest = self._send_early(half, early) if early else b""
+            if rest:
+                self._keep(half, rest)
             elif not half.ended:
                 self._want(half, half.mask | _IN)
 
@@ -208,6 +209,14 @@ class Pump:
         if link.two_way or reason is Reason.B_RESET:
             link.a.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
         self._close(link, reason)
+
+    def _send_early(self, half: Half, early: bytes) -> bytes:
+        try:
+            sent = half.peer.sock.send(early)
+        except OSError:  # full, or broken: epoll brings it up again
+            return early
+        half.octets += sent
+        return early[sent:]
 
     def _want(self, half: Half, mask: int) -> None:
         if mask == half.mask:

@@ -1,0 +1,76 @@
+"""The settings of the rendezvous and relay server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.base.setting import setting
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """Where the relay listens and how much it carries for whom."""
+
+    bind_addresses: tuple[str, ...] = setting(
+        ("0.0.0.0", "::"),  # noqa: S104  (a server's default; the appliance's firewall narrows it)
+        minimum=1,
+        help="Addresses to listen on, IPv4 and IPv6.",
+    )
+    control_port: int = setting(
+        7778,
+        minimum=0,
+        maximum=65535,
+        help="Port of the rendezvous; endpoints know only 7778. 0 is for tests.",
+    )
+    data_port: int = setting(
+        37780,
+        minimum=0,
+        maximum=65535,
+        help="Port of relayed connections; keep it within 37780-38259, which users open.",
+    )
+    direct: bool = setting(
+        False,
+        help="Let endpoints that offer it try a direct IPv4 connection before relaying.",
+    )
+    controls_max: int = setting(
+        2_000, minimum=2, maximum=100_000, help="Control connections at once."
+    )
+    controls_per_peer: int = setting(
+        400, minimum=2, maximum=100_000, help="Control connections at once from one address."
+    )
+    meetings_max: int = setting(
+        2_000, minimum=1, maximum=100_000, help="Pairs of endpoints on their way to each other."
+    )
+    handshakes_max: int = setting(
+        2_000, minimum=2, maximum=100_000, help="Relayed connections whose other side is missing."
+    )
+    handshakes_per_peer: int = setting(
+        400, minimum=2, maximum=100_000, help="The same from one address."
+    )
+    relayed_max: int = setting(4_000, minimum=1, maximum=400_000, help="Relayed pairs at once.")
+    relayed_per_peer: int = setting(
+        4_000,
+        minimum=1,
+        maximum=800_000,
+        help="Ends of relayed pairs from one address; a gateway's cameras share one.",
+    )
+    header_seconds: float = setting(
+        10.0, minimum=0.1, maximum=40.0, unit="s", help="Time for the 17 octets of a data header."
+    )
+    idle_seconds: float = setting(
+        720.0, minimum=0.0, maximum=86_400.0, unit="s",
+        help="A relayed pair without an octet for so long is ended; 0: never.",
+    )  # fmt: skip
+    stall_seconds: float = setting(
+        720.0, minimum=0.0, maximum=86_400.0, unit="s",
+        help="A relayed pair of which one end takes nothing for so long is ended; 0: never.",
+    )  # fmt: skip
+    unsent_octets: int = setting(
+        128 * 1024, minimum=0, maximum=16 * 1024 * 1024, unit="octets",
+        help="Octets kept unsent towards each end; small keeps live video fresh. 0: the system's.",
+    )  # fmt: skip
+    receive_octets: int = setting(
+        256 * 1024, minimum=0, maximum=16 * 1024 * 1024, unit="octets",
+        help="Receive buffer towards the service: bounds stale video, and the rate at long round "
+        "trips (256 KiB: 5 MB/s at 50 ms). 0: the system's.",
+    )  # fmt: skip
