@@ -1,0 +1,109 @@
+"""The audit chain: only added to, and every change of a row is found."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from gateway.base.errors import Conflict, NotFound
+from gateway.registry import audit
+from gateway.registry.changes import AuditAppended
+from tests.registry.furnished import Opened, OpenRegistry
+
+
+async def _fill(room: Opened, count: int = 5) -> None:
+    for number in range(count):
+        kind = "client.add" if number % 2 else "client.delete"
+        await room.write(audit.append, 1, "::1", kind, f"client {number}", f"detail {number}")
+
+
+async def test_rows_are_read_newest_first_and_by_page(open_registry: OpenRegistry):
+    async with open_registry() as room:
+        await _fill(room)
+        assert room.heard[-1] == (AuditAppended(5),)
+        found = await room.read(audit.list_all, limit=2)
+        assert [entry.id for entry in found] == [5, 4]
+        found = await room.read(audit.list_all, limit=2, before_id=4)
+        assert [entry.id for entry in found] == [3, 2]
+        assert [e.id for e in await room.read(audit.list_all, action="client.add")] == [4, 2]
+        (entry,) = await room.read(audit.list_all, object="client 3")
+        assert (entry.actor_id, entry.address, entry.detail, entry.outcome) == (
+            1, "::1", "detail 3", "done"
+        )  # fmt: skip
+        assert await room.read(audit.get, entry.id) == entry
+        assert await room.read(audit.get, 99) is None
+        assert len(await room.read(audit.list_all, limit=0)) == 1
+
+
+async def test_a_row_stands_or_falls_with_what_it_tells_of(open_registry: OpenRegistry):
+    async with open_registry() as room:
+
+        def act(tx):
+            audit.append(tx, 1, "", "domain.add", "domain 1")
+            raise NotFound("Nothing came of it.")
+
+        with pytest.raises(NotFound):
+            await room.registry.write(act)
+        assert await room.read(audit.list_all) == ()
+        await _fill(room, 2)
+        assert (await room.read(audit.verify)).rows == 2
+
+
+async def test_neither_change_nor_deletion_nor_a_stray_row(open_registry: OpenRegistry):
+    async with open_registry() as room:
+        await _fill(room, 2)
+        for sql in (
+            "UPDATE audit SET detail = 'x' WHERE id = 1",
+            "DELETE FROM audit WHERE id = 2",
+            "INSERT OR REPLACE INTO audit SELECT * FROM audit WHERE id = 1",
+        ):
+            with pytest.raises(Conflict):
+                await room.registry.write(lambda tx, sql=sql: tx.run(sql))
+        assert (await room.read(audit.verify)).broken_at is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "broken_at"),
+    [
+        ("UPDATE audit SET detail = 'nothing' WHERE id = 3", 3),
+        ("UPDATE audit SET at = at + 1 WHERE id = 1", 1),
+        ("UPDATE audit SET actor_id = NULL WHERE id = 5", 5),
+        ("DELETE FROM audit WHERE id = 2", 3),
+        ("DELETE FROM audit WHERE id = 1", 2),
+        ("UPDATE audit SET id = 9 WHERE id = 5", 9),
+    ],
+)
+async def test_tampering_with_the_file_is_found(open_registry, tmp_path, sql, broken_at):
+    async with open_registry() as room:
+        await _fill(room)
+    with sqlite3.connect(tmp_path / "registry.sqlite") as conn:
+        for trigger in ("audit_never_changes", "audit_never_shrinks"):
+            conn.execute(f"DROP TRIGGER {trigger}")
+        conn.execute(sql)
+    conn.close()
+    async with open_registry() as room:
+        report = await room.read(audit.verify)
+        assert report.broken_at == broken_at
+
+
+async def test_an_intact_chain_ends_at_its_last_row(open_registry: OpenRegistry):
+    async with open_registry() as room:
+        empty = await room.read(audit.verify)
+        assert (empty.rows, empty.broken_at, empty.head) == (0, None, audit.GENESIS)
+        await _fill(room)
+        report = await room.read(audit.verify)
+        (last,) = await room.read(audit.list_all, limit=1)
+        assert (report.rows, report.broken_at, report.head) == (5, None, last.hash)
+
+
+async def test_overlong_and_odd_texts_are_cut_not_refused(open_registry: OpenRegistry):
+    async with open_registry() as room:
+        odd = "nul\0 half\ud800 " + "x" * 10_000
+        entry_id = await room.write(audit.append, None, odd, odd, odd, odd, odd)
+        entry = await room.read(audit.get, entry_id)
+        assert (len(entry.detail), len(entry.object), len(entry.outcome)) == (4096, 256, 32)
+        assert entry.detail.endswith("…")
+        entry_id = await room.write(audit.append, None, "", "", "", "", "")
+        assert (await room.read(audit.get, entry_id)).action == "?"
+        assert (await room.read(audit.verify)).broken_at is None
