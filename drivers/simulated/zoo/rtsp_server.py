@@ -92,6 +92,9 @@ class RtspServer:
         self.connections.add(connection)
         try:
             await connection.run()
+        except asyncio.CancelledError:
+            # The program ends; Python 3.11's streams report a cancelled handler as an error.
+            connection.abort()
         finally:
             self.connections.discard(connection)
             await connection.end()
