@@ -19,6 +19,7 @@ from gateway.cameras.settings import CameraSettings
 from gateway.discovery.settings import DiscoverySettings
 from gateway.registry.settings import RegistrySettings
 from gateway.telemetry.settings import LogSettings, MqttSettings
+from gateway.tracker.settings import TrackerSettings
 from gateway.web.settings import WebSettings
 
 
@@ -26,6 +27,7 @@ from gateway.web.settings import WebSettings
 class GatewaySettings:
     """All settings; each section is one room's own dataclass and is handed to that room."""
 
+    server: TrackerSettings = field(default_factory=TrackerSettings)
     web: WebSettings = field(default_factory=WebSettings)
     discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
     cameras: CameraSettings = field(default_factory=CameraSettings)
