@@ -67,7 +67,10 @@ apt_install() {
     # Daemons that come as test peers must not start by themselves on this machine.
     set -- env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@"
-    as_root "$@" >&2 || { as_root apt-get update -qq >&2 && as_root "$@" >&2; }
+    # The lists of a fresh machine are empty or old; then the first attempt fails and says nothing.
+    as_root "$@" >/dev/null 2>&1 && return
+    as_root apt-get update -qq >&2 || return
+    report=$(as_root "$@" 2>&1) || { echo "$report" >&2; return 1; }
 }
 
 if command -v dpkg-query >/dev/null; then
