@@ -1,0 +1,51 @@
+"""The proxies that may be named in an arrangement, taken in turn (02 section 3)."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from gateway.base.secret import Secret
+from gateway.site.happenings import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyEntry:
+    """One proxy: its number, the secret it shares with us, and its public addresses.
+
+    Without any address it is the machine that the tracker runs on: each endpoint is told the
+    address at which it reached the tracker.
+    """
+
+    server_id: int
+    secret: Secret
+    ipv4: ipaddress.IPv4Address | None = None
+    ipv6: ipaddress.IPv6Address | None = None
+
+    def address_for(self, path: Path) -> bytes | None:
+        """Return the address for an endpoint: its own family first, then the other (trap T18)."""
+        if self.ipv4 is None and self.ipv6 is None:
+            return None if path.local is None else path.local.packed
+        first, second = (self.ipv6, self.ipv4) if path.ipv6 else (self.ipv4, self.ipv6)
+        found = first or second
+        return None if found is None else found.packed
+
+
+class ProxyDirectory:
+    """All proxies of a server; one turn counter for the whole tracker."""
+
+    def __init__(self, entries: tuple[ProxyEntry, ...]) -> None:
+        self._entries = entries
+        self._by_id = {entry.server_id: entry for entry in entries}
+        self._turn = 0
+
+    def pick(self) -> ProxyEntry | None:
+        """Return the proxy whose turn it is, None when there are none."""
+        if not self._entries:
+            return None
+        self._turn += 1
+        return self._entries[(self._turn - 1) % len(self._entries)]
+
+    def get(self, server_id: int) -> ProxyEntry | None:
+        """Return the proxy with this number, or None."""
+        return self._by_id.get(server_id)

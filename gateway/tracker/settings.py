@@ -1,0 +1,71 @@
+"""What the owner of the machine may change about the balancer and the tracker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.base.setting import setting
+from gateway.protocol.balancer import REQUEST_LIMIT
+from gateway.protocol.liveness import SILENCE_LIMIT
+from gateway.protocol.siteside import CLOSE_LIMIT, HEADER_LIMIT, INSTALL_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerSettings:
+    """The balancer and the tracker. The ports are fixed in the protocol."""
+
+    bind_addresses: tuple[str, ...] = setting(
+        ("0.0.0.0", "::"),  # noqa: S104  (endpoints come from anywhere)
+        minimum=1,
+        maximum=16,
+        help="Addresses to listen on.",
+    )
+    server_name: str = setting(
+        "",
+        maximum=253,
+        help="The only name that URIs may call this server by; empty: any name.",
+    )
+    public_ipv4: str = setting(
+        "",
+        maximum=15,
+        help="IPv4 address under which the internet reaches this machine, behind a router say.",
+    )
+    public_ipv6: str = setting(
+        "", maximum=45, help="IPv6 address under which the internet reaches this machine."
+    )
+    balancer_port: int = setting(7737, minimum=0, maximum=65535, help="Fixed in the protocol.")
+    tracker_port: int = setting(7740, minimum=0, maximum=65535, help="Fixed in the protocol.")
+    connections: int = setting(
+        20_000, minimum=10, maximum=1_000_000, help="Endpoints connected at once."
+    )
+    connections_per_address: int = setting(
+        5_000, minimum=2, maximum=1_000_000, help="Endpoints connected from one address."
+    )
+    strangers: int = setting(
+        4_000, minimum=2, maximum=1_000_000, help="Connections that have not logged in yet."
+    )
+    strangers_per_address: int = setting(
+        1_000, minimum=1, maximum=1_000_000, help="The same, from one address."
+    )
+    stateless_guests_pass: bool = setting(
+        False,
+        help="Pass anonymous guests' requests on to devices; some old devices drop off at that.",
+    )
+    header_limit: float = setting(
+        HEADER_LIMIT, minimum=0.05, maximum=300, unit="s", help="Wait for the first two octets."
+    )
+    install_limit: float = setting(
+        INSTALL_LIMIT, minimum=0.05, maximum=600, unit="s", help="Wait for the end of the login."
+    )
+    close_limit: float = setting(
+        CLOSE_LIMIT, minimum=0.05, maximum=300, unit="s", help="Wait for the close after an error."
+    )
+    silence_limit: float = setting(
+        SILENCE_LIMIT, minimum=20, maximum=3600, unit="s", help="Longest silence of an endpoint."
+    )
+    question_limit: float = setting(
+        REQUEST_LIMIT, minimum=0.05, maximum=300, unit="s", help="Wait for a balancer's question."
+    )
+    unload_after: float = setting(
+        300.0, minimum=1, maximum=86_400, unit="s", help="When an unused site leaves the memory."
+    )
