@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from gateway.base.entropy import Entropy
 from gateway.base.errors import Conflict
 from gateway.base.secret import Secret
+from gateway.wire.digest import salted_password
 
 KEY_LETTERS = "abcdefghijkmnpqrstuvwxyz"
 KEY_ALPHABET = "0123456789" + KEY_LETTERS
@@ -35,7 +35,7 @@ class SaltedPassword:
 
     def matches(self, password: Secret) -> bool:
         """Tell in constant time whether this was made of `password`."""
-        return hmac.compare_digest(self.digest, _digest(self.salt, password))
+        return hmac.compare_digest(self.digest, salted_password(self.salt, password.reveal()))
 
 
 def draw_key(entropy: Entropy, length: int) -> str:
@@ -51,7 +51,7 @@ def draw_password(entropy: Entropy, length: int) -> Secret:
 def salt_password(entropy: Entropy, password: Secret) -> SaltedPassword:
     """Salt a password as the handshake needs it: SHA1(salt || UTF-16BE(password))."""
     salt = entropy.octets(SALT_OCTETS)
-    return SaltedPassword(salt, _digest(salt, password))
+    return SaltedPassword(salt, salted_password(salt, password.reveal()))
 
 
 def draw_free_key(entropy: Entropy, length: int, taken: Callable[[str], bool]) -> str:
@@ -65,7 +65,3 @@ def draw_free_key(entropy: Entropy, length: int, taken: Callable[[str], bool]) -
             if not taken(key):
                 return key
     raise Conflict("No free key could be drawn. Try again; check the machine's random source.")
-
-
-def _digest(salt: bytes, password: Secret) -> bytes:
-    return hashlib.sha1(salt + password.reveal().encode("utf-16-be")).digest()

@@ -21,6 +21,7 @@ from gateway.registry.changes import (
 )
 from gateway.registry.settings import RegistrySettings
 from tests.registry.furnished import PLAIN, OpenRegistry, make_site
+from tests.support.recordings import vectors
 
 
 class Counting:
@@ -75,6 +76,12 @@ def test_salting_is_that_of_the_handshake():
     assert salted.matches(Secret("aZ9"))
     assert not salted.matches(Secret("aZ8"))
     assert repr(salted) == "SaltedPassword(...)"
+
+
+@pytest.mark.parametrize("entry", vectors("auth")["salted_password"], ids=lambda e: e["password"])
+def test_salting_is_that_of_the_recordings(entry):
+    salt, digest = bytes.fromhex(entry["salt_hex"]), bytes.fromhex(entry["salted_password_hex"])
+    assert credentials.SaltedPassword(salt, digest).matches(Secret(entry["password"]))
 
 
 async def test_a_password_is_shown_once_and_stored_salted(open_registry: OpenRegistry):
