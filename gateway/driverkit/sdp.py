@@ -12,7 +12,6 @@ import binascii
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from gateway.base.errors import ProtocolViolation
 
@@ -108,13 +107,14 @@ def control_url(base: str, control: str) -> str:
     A camera may put another host or even a login into an absolute control URL: of such a one only
     path and query are taken.
     """
+    scheme, _, rest = base.partition("://")
+    place, slash, path = rest.partition("/")
+    origin = f"{scheme}://{place.rpartition('@')[2]}"
+    base = origin + slash + path
     if not control or control == "*":
         return base
-    parts = urlsplit(base)
-    origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     if "://" in control:
-        theirs = control.split("://", 1)[1]
-        _, slash, path = theirs.partition("/")
+        _, slash, path = control.split("://", 1)[1].partition("/")
         return origin + slash + path
     if control.startswith("/"):
         return origin + control
