@@ -161,6 +161,23 @@ def test_no_traces_of_a_developers_machine():
     assert not found, "\n" + "\n".join(found)
 
 
+# What may stand in the repository's top folder; the rest has a room.
+TOP = frozenset(
+    ".ci .gitignore CHANGELOG.md CONTRIBUTING.md DECISIONS.md LICENSE Makefile README.md bench "
+    "config docs drivers gateway image pyproject.toml systemd tests".split()
+)
+
+
+def test_the_top_folder_is_tidy():
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout: nothing says which files are the project's")
+    tops = {name.partition("/")[0] for name in listed.stdout.split("\0") if name}
+    assert not tops - TOP
+
+
 def test_folders_that_must_not_be_packages():
     for folder in ("config", "systemd", "image", "tests"):
         assert not (ROOT / folder / "__init__.py").exists(), folder
