@@ -50,7 +50,7 @@ class Device:
                 await answer.write(b"x" * 65536)
             return answer
         if request.path == "/slow":
-            await asyncio.sleep(5)
+            await asyncio.sleep(0.6)
         return web.Response(text=f"{request.method} {request.raw_path}")
 
 
