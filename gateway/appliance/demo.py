@@ -47,9 +47,11 @@ class DemoCameras:
         login = self._folder / "camera-password"
         login.write_text(PASSWORD + "\n", encoding="utf-8")
         names = [NAMES[n] if n < len(NAMES) else f"Camera {n + 1}" for n in range(count)]
-        return list(await asyncio.gather(*(self._launch(name, login) for name in names)))
+        # All begin before the first is waited for: they come up side by side.
+        launched = [(name, await self._launch(name, login)) for name in names]
+        return [await self._introduced(name, process) for name, process in launched]
 
-    async def _launch(self, name: str, login: Path) -> DemoCamera:
+    async def _launch(self, name: str, login: Path) -> asyncio.subprocess.Process:
         words = [sys.executable, "-m", "drivers.simulated.camera", "--name", name]
         words += ["--address", "127.0.0.1", "--interface", "127.0.0.1", "--announce"]
         words += ["--user", USER, "--password-file", str(login)]
@@ -60,6 +62,9 @@ class DemoCameras:
             *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
         )
         self._running.append(process)
+        return process
+
+    async def _introduced(self, name: str, process: asyncio.subprocess.Process) -> DemoCamera:
         assert process.stdout is not None
         try:
             async with asyncio.timeout(READY_SECONDS):

@@ -18,6 +18,7 @@ from gateway.base.setting import SettingFacts, facts_of
 from gateway.cameras.settings import CameraSettings
 from gateway.discovery.settings import DiscoverySettings
 from gateway.registry.settings import RegistrySettings
+from gateway.relay.settings import RelaySettings
 from gateway.telemetry.settings import LogSettings, MqttSettings
 from gateway.tracker.settings import TrackerSettings
 from gateway.web.settings import WebSettings
@@ -28,6 +29,7 @@ class GatewaySettings:
     """All settings; each section is one room's own dataclass and is handed to that room."""
 
     server: TrackerSettings = field(default_factory=TrackerSettings)
+    relay: RelaySettings = field(default_factory=RelaySettings)
     web: WebSettings = field(default_factory=WebSettings)
     discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
     cameras: CameraSettings = field(default_factory=CameraSettings)

@@ -52,7 +52,13 @@ IMPORT_DOORS: dict[str, tuple[str, ...]] = {
     "subprocess": ("gateway.appliance", "gateway.net.datapath"),
     "multiprocessing": ("gateway.appliance", "gateway.net.datapath"),
     "systemd": (),  # appliance.notify asks importlib for it; see there
-    "ssl": ("gateway.net", "gateway.telemetry.mqtt", "gateway.web", "gateway.driverkit.http"),
+    "ssl": (
+        "gateway.net",
+        "gateway.telemetry.mqtt",
+        "gateway.web",
+        "gateway.driverkit.http",
+        "gateway.cameras.http",
+    ),
 }
 
 # What opens a socket or a stream; only net does that.
@@ -83,7 +89,13 @@ PROGRAM_ROOMS = ("gateway.appliance", "gateway.net.datapath")
 
 # The virtual camera is a program of its own that stands on the network beside the gateway: it
 # opens its own sockets, starts its encoder and speaks on its terminal.
-OTHER_PROGRAMS = ("drivers.simulated.camera", "drivers.simulated.zoo")
+OTHER_PROGRAMS = (
+    "drivers.simulated.camera",
+    "drivers.simulated.gst_camera",
+    "drivers.simulated.zoo",
+)
+# The command line, and the few words with which the daemon greets whoever started it.
+PRINTERS = ("gateway.cli", "gateway.app")
 
 SHAPELESS_NAMES = frozenset({"helper", "helpers", "util", "utils", "common", "manager", "misc"})
 
@@ -245,12 +257,12 @@ def breaks_tasks(module: Module) -> Iterator[str]:
 
 
 def breaks_print(module: Module) -> Iterator[str]:
-    """Nobody but the command line writes to a terminal."""
-    if _within(module.name, ("gateway.cli", *OTHER_PROGRAMS)):
+    """Nobody but the command line and the greeting writes to a terminal."""
+    if _within(module.name, (*PRINTERS, *OTHER_PROGRAMS)):
         return
     for name, line in calls(module):
         if name in ("print", "sys.stdout.write", "sys.stderr.write", "input"):
-            yield f"{module.path}:{line} {name}() outside gateway.cli"
+            yield f"{module.path}:{line} {name}() outside {' and '.join(PRINTERS)}"
 
 
 def breaks_size(module: Module) -> Iterator[str]:

