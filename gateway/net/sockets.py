@@ -29,6 +29,13 @@ class SocketOptions:
 
 async def resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[object, ...]]]:
     """Return the addresses of a host as (family, socket address); raise ConnectFailed."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.inet_pton(family, host)
+    except OSError:
+        pass  # a name, or an address with a zone
+    else:
+        return [(family, (host, port))]  # no thread for what needs no asking
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
