@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 verb=${1:?which verb: run, demo, test or image}
 venv=${VENV:-.venv}
 stamp="$venv/stamps/$verb"
-sum=$( (echo "$verb"; cat pyproject.toml .ci/setup.sh) | sha256sum | cut -d' ' -f1)
+sum=$(cat pyproject.toml .ci/setup.sh | sha256sum | cut -d' ' -f1)
 if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$sum" ]; then
     exit 0
 fi
@@ -108,5 +108,10 @@ if ! "$venv/bin/python" -c 'import systemd.daemon' 2>/dev/null; then
     "$venv/bin/python" -m pip install -qq --disable-pip-version-check -e '.[systemd]' >&2 ||
         say "systemd-python was not built; readiness is reported without it, the journal gets plain lines"
 fi
+case $verb in
+    demo) done="run demo" ;;
+    test) done="run demo image test" ;;
+    *) done=$verb ;;
+esac
 mkdir -p "$venv/stamps"
-echo "$sum" >"$stamp"
+for verb in $done; do echo "$sum" >"$venv/stamps/$verb"; done

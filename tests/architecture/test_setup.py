@@ -80,3 +80,15 @@ def test_the_second_time_nothing_is_asked(checkout):
         project.write("# changed\n")
     assert setup(checkout, "run").returncode == 0
     assert "-m pip install" in calls.read_text()
+
+
+def test_setting_up_for_tests_covers_the_lesser_verbs(checkout):
+    program(checkout, "dpkg-query", "echo ok installed")
+    venv_python = checkout / "venv" / "bin" / "python"
+    venv_python.parent.mkdir(parents=True)
+    venv_python.write_text("#!/bin/sh\nexit 0\n")
+    venv_python.chmod(0o755)
+    assert setup(checkout, "test").returncode == 0
+    venv_python.write_text("#!/bin/sh\nexit 1\n")
+    for verb in ("run", "demo", "image"):
+        assert setup(checkout, verb).returncode == 0
