@@ -101,7 +101,7 @@ def verify(reader: Reader) -> ChainReport:
     sql = f"SELECT {_COLUMNS}, prev_hash FROM audit ORDER BY id"  # noqa: S608  (columns are ours)
     for row in reader.db.conn.execute(sql):
         entry: Row = row[:8]
-        if row[9] != previous or row[0] != count + 1 or row[8] != _link(previous, entry):
+        if row[9] != previous or row[8] != _link(previous, entry):
             return ChainReport(count, row[0], previous)
         previous = row[8]
         count += 1

@@ -285,6 +285,21 @@ async def test_another_program_that_holds_the_file_is_named(open_registry, tmp_p
         await room.write(settings.put, "a", "1")
 
 
+async def test_a_write_holds_the_file_from_its_first_statement(open_registry, tmp_path):
+    async with open_registry() as room:
+
+        def intrude(tx):
+            settings.get(tx, "a")
+            other = sqlite3.connect(tmp_path / "registry.sqlite", isolation_level=None, timeout=0)
+            try:
+                with pytest.raises(sqlite3.OperationalError, match="locked"):
+                    other.execute("BEGIN IMMEDIATE")
+            finally:
+                other.close()
+
+        await room.registry.write(intrude)
+
+
 async def test_password_hashing_is_one_at_a_time_and_bounded(open_registry: OpenRegistry):
     async with open_registry(RegistrySettings(queued_hashes=3)) as room:
         running = most = 0

@@ -5,10 +5,18 @@ from __future__ import annotations
 import pytest
 
 from gateway.base.errors import Conflict, InvalidInput, NotFound
-from gateway.model.kinds import UserKind
-from gateway.registry import clients, members, sites, snapshots
+from gateway.model.kinds import SiteKind, UserKind
+from gateway.registry import clients, members, services, sites, snapshots, structure
 from gateway.registry.changes import ClientDeleted, DomainChanged, SiteChanged, UserDeleted
-from tests.registry.furnished import PLAIN, Built, Opened, OpenRegistry, make_owner, make_site
+from tests.registry.furnished import (
+    CAMERA,
+    PLAIN,
+    Built,
+    Opened,
+    OpenRegistry,
+    make_owner,
+    make_site,
+)
 
 
 async def _add(room: Opened, built: Built, name: str, **named: object) -> int:
@@ -113,6 +121,27 @@ async def test_roles_make_members(open_registry: OpenRegistry):
         await room.write(members.set_user_enabled, alison, False)
         assert (await _rights(room, site_id))["Alison"] == ("Operator",), "pages ignore it"
         assert "Alison" not in await _members(room, site_id)
+
+
+async def test_roles_on_one_site_leave_those_on_another(open_registry: OpenRegistry):
+    async with open_registry() as room:
+        built = await room.registry.write(make_site)
+        alison = await _add(room, built, "Alison")
+
+        def second_site(tx):
+            site = sites.add(tx, built.domain.id, "", SiteKind.MULTI_SERVICE)
+            service = services.add(tx, site.id)
+            structure.store_for_service(tx, service.id, CAMERA, "", b"h" * 20)
+            structure.build(tx, site.id, service.id)
+            return site.id
+
+        second = await room.registry.write(second_site)
+        for site_id in (built.site.id, second):
+            role = (await room.read(members.list_roles, site_id))[2]
+            await room.write(members.set_roles, site_id, alison, [role.id])
+        assert await room.changes_of(members.set_roles, second, alison, []) == {SiteChanged(second)}
+        assert (await _rights(room, built.site.id))["Alison"] == ("User",)
+        assert (await _rights(room, second))["Alison"] is None
 
 
 async def test_roles_of_elsewhere_and_users_of_elsewhere_are_refused(open_registry: OpenRegistry):

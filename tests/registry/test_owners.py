@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import argon2
 import pytest
@@ -100,6 +101,22 @@ async def test_unknown_account_and_wrong_password_answer_the_same(open_registry:
         assert answers[0][1] == "credentials"
 
 
+async def test_an_unknown_account_costs_as_much_work_as_a_known_one(open_registry: OpenRegistry):
+    async with open_registry() as room:
+        await _account(room)
+
+        async def work(name: str) -> float:
+            least = 9.0
+            for _ in range(3):
+                begun = time.process_time()
+                with pytest.raises(Denied):
+                    await owners.sign_in(room.registry, name, WRONG)
+                least = min(least, time.process_time() - begun)
+            return least
+
+        assert await work("nobody") > 0.5 * await work("markus")
+
+
 async def _fail(room: Opened, times: int) -> list[str]:
     codes = []
     for _ in range(times):
@@ -157,6 +174,9 @@ async def test_a_clock_set_back_locks_nobody_out_for_longer(open_registry: OpenR
         await _fail(room, 5)
         room.clock.seconds -= 86_400
         await owners.sign_in(room.registry, "markus", PASSWORD)
+        await _fail(room, 4)
+        room.clock.seconds -= 86_400
+        assert await _fail(room, 4) == ["credentials"] * 4
 
 
 async def test_unlocking_and_a_new_password(open_registry: OpenRegistry):
