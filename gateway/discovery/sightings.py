@@ -169,9 +169,13 @@ class SightingBook:
 
     def _derive(self, now: float) -> tuple[DiscoveryEvent, ...]:
         fresh = {}
+        added = 0
         for key, group in self._groups().items():
-            if key in self._records or self._make_room():
-                fresh[key] = self._record(key, group)
+            if key not in self._records:
+                if not self._has_room(added):
+                    continue
+                added += 1
+            fresh[key] = self._record(key, group)
         events: list[DiscoveryEvent] = []
         for key, record in fresh.items():
             previous = self._records.get(key)
@@ -193,8 +197,9 @@ class SightingBook:
                 events.append(DeviceGone(replace(record, present=False)))
         return tuple(events)
 
-    def _make_room(self) -> bool:
-        if len(self._records) < RECORDS_MAX:
+    def _has_room(self, added: int) -> bool:
+        """Tell whether one more record fits; the longest absent device makes room."""
+        if len(self._records) + added < RECORDS_MAX:
             return True
         oldest = min(self._absent_since, key=lambda key: self._absent_since[key], default=None)
         if oldest is None:
