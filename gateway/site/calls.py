@@ -82,13 +82,16 @@ class CallRelay:
             return
         self._calls[key] = _Call(peer, service, message.transaction_uid, now + CALL_LIFE)
         self._open[peer] = self._open.get(peer, 0) + 1
+        # A named client that runs as Guest is sent with its own user here, as in recording 15b;
+        # the service does not find that user and takes the Guest (02 section 4.2).
+        arrival = peer.arrival
         self._presence.send(
             service,
             ServiceCallRequest(
                 message.transaction_uid,
                 message.procedure,
-                peer.acting.kind,
-                peer.acting.user_id,
+                arrival.user_kind,
+                arrival.user_id,
                 peer.id,
                 message.arguments,
                 message.session_tag,

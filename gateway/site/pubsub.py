@@ -289,7 +289,7 @@ class EventBroker:
             delivery.transaction_uid,
             instance.id,
             instance.service_id,
-            max(0, int(self.wall - instance.created)),
+            max(0, round(self.wall - instance.created)),
             datetime.datetime.fromtimestamp(instance.created, datetime.UTC),
         )
         if instance.null:

@@ -86,10 +86,21 @@ class EventStore:
                 self._events[event.name] = _Kept(event, self._next_event)
                 self._next_event += 1
 
+    def restore(self, name: str, instance: Instance) -> None:
+        """Put back an instance that was kept elsewhere; later raises get greater ids."""
+        self._events[name].instances.append(instance)
+        self._octets += len(instance.arguments or b"")
+        self._next_instance = max(self._next_instance, instance.id + 1)
+
     def definition(self, name: str) -> EventDefinition | None:
         """Return the event with this name, or None."""
         kept = self._events.get(name)
         return kept.definition if kept else None
+
+    def instances(self, name: str) -> tuple[Instance, ...]:
+        """Return what is kept of an event, oldest first."""
+        kept = self._events.get(name)
+        return tuple(kept.instances) if kept else ()
 
     def event_id(self, name: str) -> int:
         """Return the id of an event that exists."""

@@ -226,6 +226,8 @@ def encode(direction: Direction, message: Message) -> bytes:
 
 def decode(direction: Direction, payload: bytes) -> Message:
     """Return the message of a payload; raise UnknownMessage or DecodeError."""
+    if len(payload) < 2:
+        raise DecodeError("a payload has at least a component and a number")
     component, number = payload[0], payload[1]
     entry = TABLES[direction].get((component, number))
     if entry is None:
