@@ -178,7 +178,7 @@ class Connector(Conversation[ConnectorReport]):
         # changes nothing.
         if self._state is _State.DIRECT:
             return not self._service
-        return self._state in (_State.ORDERS, _State.FELL_BACK)
+        return self._state is not _State.RELAY
 
     def _order_direct(
         self, message: CreateP2PConnection | CreateP2PConnectionInDualMode, now: float

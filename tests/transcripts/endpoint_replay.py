@@ -6,7 +6,6 @@ values are those of the recording. Everything else must come from the machine by
 
 from __future__ import annotations
 
-import functools
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,7 +30,6 @@ from gateway.protocol.endpoint_events import (
 )
 from gateway.protocol.endpoint_requests import ClientMemory, ClientProfile
 from gateway.protocol.endpoint_service import ServiceSession
-from gateway.wire import catalogue
 from gateway.wire.catalogue import Direction, decode
 from gateway.wire.channel import (
     ClientOpen,
@@ -50,13 +48,13 @@ from gateway.wire.connect import (
     ServiceRequestError,
 )
 from gateway.wire.digest import challenge_response, salted_password
-from gateway.wire.framing import FRAME_MAX, FrameBuffer, frame
+from gateway.wire.framing import FRAME_MAX, FrameBuffer
 from gateway.wire.installer import ClientState, ServiceState, UploadSiteStructure
 from gateway.wire.message import Message
 from gateway.wire.pubsub import LastStorageUid, NewStorageUid
 from gateway.wire.rpc import CallRequest, ServiceCallFailed, ServiceCallResult
-from gateway.wire.structure import structure_hash
-from tests.support.recordings import Recording, Step, Way, load, names
+from tests.support.recordings import Step, Way, load
+from tests.transcripts.endpoint_frames import Frames, ScriptedEntropy, messages, structures
 
 ADMINISTRATOR = RolesRule(("Administrator",))
 NO_GUESTS = GuestRule(GuestAccess.GUEST_DENIED)
@@ -64,56 +62,6 @@ PROCEDURES = {"GetInfo": NO_GUESTS, "AdminInfo": ADMINISTRATOR, "Fail": None, "T
 """The procedures of the recorded camera program and who may call them."""
 PING_SLACK = 2.0
 """Seconds by which the recorded program's timers were late."""
-
-
-class ScriptedEntropy:
-    """Hands out what it was given, in order, and counts on after that."""
-
-    def __init__(self) -> None:
-        self.next_octets: list[bytes] = []
-        self.next_uids: list[bytes] = []
-
-    def octets(self, count: int) -> bytes:
-        return self.next_octets.pop(0) if self.next_octets else bytes(count)
-
-    def uid(self) -> bytes:
-        return self.next_uids.pop(0) if self.next_uids else bytes(16)
-
-    def text(self, alphabet: str, count: int) -> str:
-        return alphabet[0] * count
-
-
-def messages(
-    recording: Recording, connection: int, way: Way, direction: Direction
-) -> list[Message]:
-    """Return what was said on a tracker connection in one direction, as far as it can be read."""
-    stream = recording.stream(connection, way)
-    if way is Way.TO_SERVER:
-        stream = stream[2:]
-    frames = FrameBuffer(FRAME_MAX)
-    frames.feed(stream)
-    found = []
-    while (payload := frames.next_payload()) is not None:
-        found.append(decode(direction, payload))
-    return found
-
-
-@functools.cache
-def structures() -> dict[bytes, SiteStructure]:
-    """Return every structure that was ever uploaded, by its hash."""
-    found: dict[bytes, SiteStructure] = {}
-    for name in names():
-        if name == "17":
-            continue
-        recording = load(name)
-        for connection in recording.tracker_connections():
-            if connection.speaker == "service":
-                for message in messages(
-                    recording, connection.id, Way.TO_SERVER, Direction.SERVICE_TO_TRACKER
-                ):
-                    if isinstance(message, UploadSiteStructure):
-                        found[structure_hash(message.structure)] = message.structure
-    return found
 
 
 @dataclass
@@ -129,35 +77,17 @@ class Endpoint:
     events: list[EndpointReport] = field(default_factory=list)
 
 
-class Frames:
-    """What a session sent: the stream header, then whole frames; some are not looked at."""
-
-    def __init__(self, ignore: Callable[[bytes], bool]) -> None:
-        self._ignore = ignore
-        self._frames = FrameBuffer(FRAME_MAX)
-        self.found: list[bytes] = []
-
-    def add(self, octets: bytes) -> None:
-        if not self.found and octets:
-            self.found.append(octets[:2])
-            octets = octets[2:]
-        self._frames.feed(octets)
-        while (payload := self._frames.next_payload()) is not None:
-            if not self._ignore(frame(payload)):
-                self.found.append(frame(payload))
-
-
-def events_ignored(octets: bytes) -> bool:
-    """Tell whether a frame is of module 15; what a client subscribes to is not played yet."""
-    at = 1 if octets[0] < 0x80 else 1 + (octets[0] & 0x7F)
-    return len(octets) > 2 and octets[at] == catalogue.EVENTS and octets[at + 1] != 9
-
-
 class Replay:
     """All tracker connections of one recording, in recorded order."""
 
-    def __init__(self, name: str, ignore: Callable[[bytes], bool] = lambda _: False) -> None:
+    def __init__(
+        self,
+        name: str,
+        ignore: Callable[[bytes], bool] = lambda _: False,
+        piece: int = 1 << 30,
+    ) -> None:
         self.recording = load(name)
+        self._piece = piece
         self.ignore = ignore
         self._stateless: dict[str, Endpoint] = {}
         self.entropy = ScriptedEntropy()
@@ -207,7 +137,8 @@ class Replay:
                 while session.deadline is not None and session.deadline <= step.at:
                     session.tick(session.deadline)
             if step.way is Way.TO_ENDPOINT:
-                session.feed(step.octets, step.at)
+                for at in range(0, len(step.octets), self._piece):
+                    session.feed(step.octets[at : at + self._piece], step.at)
             elif step.way in (Way.SERVER_ENDED, Way.SERVER_RESET, Way.CUT):
                 session.feed(b"", step.at)
             elif step.way is Way.TO_SERVER and not self.ignore(step.octets):

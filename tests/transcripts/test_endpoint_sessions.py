@@ -8,7 +8,8 @@ from gateway.model.kinds import ClientStatus, ServiceStatus
 from gateway.protocol.endpoint_events import RequestReady, SessionEnded, StatusChanged
 from gateway.wire.codes import ErrorCode
 from tests.support.recordings import load, names
-from tests.transcripts.endpoint_replay import Replay, events_ignored
+from tests.transcripts.endpoint_frames import events_ignored
+from tests.transcripts.endpoint_replay import Replay
 
 EVENTS = {"09", "09b", "09c", "09d", "09e", "09f", "15", "15c", "16", "18"}
 """Recordings of programs that raise or subscribe to events: all but module 15 is compared."""
@@ -41,6 +42,14 @@ def test_every_connection_octet_for_octet(name: str, connection: int) -> None:
         assert outcome[connection], "the difference is gone: take it off the list"
     else:
         assert outcome[connection] == ""
+
+
+@pytest.mark.parametrize("piece", [1, 3, 7])
+@pytest.mark.parametrize("name", ["01", "02", "02b", "03", "04", "06", "07b", "11", "12", "14"])
+def test_any_segmentation(name: str, piece: int) -> None:
+    replay = Replay(name, piece=piece)
+    for connection in replay.recording.tracker_connections():
+        assert replay.run(connection.id) == ""
 
 
 def _statuses(replay: Replay, connection: int) -> list[object]:
