@@ -60,6 +60,7 @@ umask 022
 rm -rf build/lib build/bdist.*
 "$python" -m venv --clear --system-site-packages "$prefix"
 "$prefix/bin/python" -m pip install -qq --disable-pip-version-check --no-compile "${SOURCE:-.}"
+rm -rf build/lib build/bdist.*
 "$prefix/bin/python" -m compileall -q "$prefix/lib" || true
 mkdir -p "$prefix/share/doc"
 cp README.md LICENSE "$prefix/share/doc/" 2>/dev/null || true
