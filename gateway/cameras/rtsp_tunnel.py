@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.base.clock import Clock
 from gateway.base.errors import GatewayError, HostError, ProtocolViolation, TimedOut
 from gateway.cameras.rtsp import RtspMediator
+from gateway.cameras.sessions import SessionEnd
 from gateway.cameras.settings import CameraSettings
 from gateway.driverkit.driver import StreamSource
 from gateway.driverkit.errors import Unreachable
@@ -45,16 +45,6 @@ _SENTENCES = {
     EndReason.RELAY_LOST: "The relay process was lost.",
 }
 _CAMERA_FAULTS = (EndReason.CLOSED, EndReason.A_RESET, EndReason.IDLE)
-
-
-@dataclass(frozen=True, slots=True)
-class TunnelEnd:
-    """How a tunnel ended: a sentence, octets each way, and what was wrong with the camera."""
-
-    reason: str
-    octets_down: int
-    octets_up: int
-    fault: GatewayError | None = None
 
 
 class RtspTunnel:
@@ -105,7 +95,7 @@ class RtspTunnel:
         """Cut both connections now; `run` returns soon after."""
         self._finish(reason, cut=True)
 
-    async def run(self) -> TunnelEnd:
+    async def run(self) -> SessionEnd:
         """Carry on until one side ends."""
         self._room.start(self._guarded(self._upstream()), name="upstream")
         reason, cut = "The gateway is stopping.", True
@@ -113,7 +103,7 @@ class RtspTunnel:
             reason, cut = await self._over
         finally:
             await self._close(cut=cut)
-        return TunnelEnd(reason, self._down, self._up, self._mediator.fault)
+        return SessionEnd(reason, self._down, self._up, self._mediator.fault)
 
     def _finish(self, reason: str, *, cut: bool = False) -> None:
         if not self._over.done():
@@ -195,8 +185,9 @@ class RtspTunnel:
     async def _connect(self, source: StreamSource) -> None:
         try:
             self._camera = await self._dial(source)
-        except HostError as error:
-            self._mediator.camera_failed(Unreachable(f"The camera does not answer. {error}"))
+        except HostError:
+            # Its sentence names the address, which is no client's business.
+            self._mediator.camera_failed(Unreachable("The camera does not answer."))
             return
         except GatewayError as error:
             self._mediator.camera_failed(error)

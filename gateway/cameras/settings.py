@@ -21,7 +21,10 @@ class CameraSettings:
         help="Contract author that client programs ask for.",
     )
     viewers_per_camera: int = setting(
-        8, minimum=1, maximum=1000, help="Connections that one camera serves at once."
+        8, minimum=1, maximum=1000, help="Clients that watch one camera at once."
+    )
+    web_per_camera: int = setting(
+        16, minimum=1, maximum=1000, help="Connections to each HTTP port of one camera at once."
     )
     viewers: int = setting(
         200, minimum=1, maximum=10_000, help="Connections to all cameras together."
@@ -51,13 +54,16 @@ class CameraSettings:
         2.0, minimum=0, maximum=60, unit="s", help="How long a snapshot is given out again."
     )
     health_seconds: float = setting(
-        3.0, minimum=0.2, maximum=300, unit="s", help="Time between two looks at a camera."
+        4.0, minimum=0.2, maximum=300, unit="s", help="Time between two looks at a camera."
     )
     health_failures: int = setting(
         2, minimum=1, maximum=20, help="Failed looks in a row until a camera counts as offline."
     )
+    health_answer_seconds: float = setting(
+        2.0, minimum=0.1, maximum=60, unit="s", help="How long a camera may take in such a look."
+    )
     retry_max_seconds: float = setting(
-        30.0, minimum=1, maximum=600, unit="s", help="Longest pause between attempts to reach one."
+        8.0, minimum=1, maximum=600, unit="s", help="Longest pause between attempts to reach one."
     )
     allow_loopback: bool = setting(
         False, help="Take cameras on this machine itself; for demos and tests."

@@ -132,3 +132,11 @@ class Dialogue:
 
 def frame(channel: int, payload: bytes) -> bytes:
     return Interleaved(channel, len(payload), payload).encode()
+
+
+SECRETS = [HOST.encode(), b"10.9.8.7", PASSWORD.encode(), b"admin", b"stream1", b"12345;", b"Cam/"]
+
+
+def clean(dialogue: Dialogue) -> bool:
+    """Tell whether the client has seen nothing of the camera's."""
+    return not any(secret in dialogue.client_saw for secret in SECRETS)
