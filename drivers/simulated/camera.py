@@ -108,9 +108,15 @@ class VirtualCamera:
                 "http": str(http_port),
             },
         )
-        if options.announce:
-            await self._announcement.start()
         return ready
+
+    async def announce(self) -> None:
+        """Announce the camera when that was asked for; without mDNS it goes on in silence."""
+        if self._options.announce:
+            try:
+                await self._announce(True)
+            except (OSError, RuntimeError) as error:
+                sys.stderr.write(f"mDNS cannot be used: {error}\n")
 
     async def close(self) -> None:
         """Say goodbye and close everything."""
@@ -208,6 +214,7 @@ async def run(arguments: list[str]) -> None:
     try:
         sys.stdout.write(json.dumps(await camera.start()) + "\n")
         sys.stdout.flush()
+        await camera.announce()
         await stopped.wait()
     finally:
         await camera.close()

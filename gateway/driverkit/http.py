@@ -194,6 +194,9 @@ class HttpAccess:
         self, method: str, url: URL, body: bytes | None, headers: dict[str, str], max_octets: int
     ) -> HttpReply:
         session = self._open_session()
+        if "%" in self.address:
+            # A scope means something on this machine only (RFC 6874 section 4).
+            headers["Host"] = f"[{self.address.partition('%')[0]}]:{url.port}"
         async with session.request(
             method, url, data=body, headers=headers, allow_redirects=False
         ) as answer:

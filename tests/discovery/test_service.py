@@ -116,7 +116,6 @@ async def test_a_camera_appears_moves_and_goes(tmp_path):
             return lambda event: event.record.identity == mine and event.record.address == address
 
         async with virtual_camera(tmp_path, *arguments, "--address", here) as camera:
-            # The ready line comes after the announcement is complete.
             seen = await watch.until(is_at(here), 5)
             assert isinstance(seen, DeviceSeen)
             record = service.by_identity(mine)
