@@ -91,14 +91,14 @@ def retained(spoken: Spoken, structure: SiteStructure | None) -> EventStore:
                 ),
             )  # fmt: skip
     synced: set[int] = set()
-    for step, m in spoken.to_endpoint:
+    for step, message in spoken.to_endpoint:
         client_id = spoken.client_of(step.connection)
-        if isinstance(m, pubsub.SyncStateful) and client_id not in synced:
+        if isinstance(message, pubsub.SyncStateful) and client_id not in synced:
             synced.add(client_id)
-            if m.subscription_hash is not None:
+            if message.subscription_hash is not None:
                 store.subscriptions[client_id] = {
                     event.name: Subscribed(event.kind, _cursor(event.name, delivered, first))
-                    for event in _hashed_as(m.subscription_hash, structure)
+                    for event in _hashed_as(message.subscription_hash, structure)
                 }
     return store
 

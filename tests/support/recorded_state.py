@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from typing import Any
 
-from gateway.model.kinds import GuestSupport, SiteKind, UserKind
+from gateway.model.kinds import ClientStatus, GuestSupport, SiteKind, UserKind
 from gateway.model.snapshot import Member, SiteSnapshot, SnapshotService
 from gateway.model.structure import SiteStructure
 from gateway.wire import pubsub
+from gateway.wire.channel import Error
 from gateway.wire.groups import ServicesUpdated
 from gateway.wire.installer import (
+    ClientOnline,
+    ClientParked,
     GetSiteStructure,
+    GetState,
     ServiceOnline,
+    ServiceParked,
     ServiceState,
 )
 from gateway.wire.membership import UserList
@@ -89,7 +95,7 @@ def _service(spoken: Spoken, account: Account) -> SnapshotService:
     }
     said = [m for step, m in spoken.to_server if step.connection in mine]
     heard = [m for step, m in spoken.to_endpoint if step.connection in mine]
-    asked = [m for m in heard if type(m).__name__ in ("GetState", "GetSiteStructure")]
+    asked = [m for m in heard if isinstance(m, GetState | GetSiteStructure)]
     storage = next(
         (
             m.storage_uid
@@ -130,10 +136,11 @@ def _structure_of(spoken: Spoken, site_id: int) -> SiteStructure | None:
     for step, message in spoken.to_endpoint:
         if spoken.site_of(step.connection) != site_id:
             continue
-        name = type(message).__name__
-        if name == "Error" or (name == "ClientParked" and int(message.status) == 6):  # type: ignore[attr-defined]
+        if isinstance(message, Error):
             return None
-        if name in ("ServiceOnline", "ClientOnline", "ServiceParked", "ClientParked"):
+        if isinstance(message, ClientParked) and message.status is ClientStatus.SITE_BLANK:
+            return None
+        if isinstance(message, ServiceOnline | ClientOnline | ServiceParked | ClientParked):
             break
     accepted = {step.connection for step, m in spoken.to_endpoint if isinstance(m, ServiceOnline)}
     for step, message in spoken.to_server:
@@ -160,12 +167,11 @@ def managed(
     """Return the site as one management command leaves it."""
     change = dataclasses.replace
 
-    def service(**values: object) -> SiteSnapshot:
+    def service(**values: Any) -> SiteSnapshot:
         return change(
             site,
             services=tuple(
-                change(s, **values) if s.id == int(words[0]) else s  # type: ignore[arg-type]
-                for s in site.services
+                change(s, **values) if s.id == int(words[0]) else s for s in site.services
             ),
         )
 

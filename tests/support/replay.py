@@ -7,6 +7,7 @@ to our server as the reference had them, so that what it sends can be compared o
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import itertools
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -91,7 +92,7 @@ class Replay:
         self._octet_by_octet = octet_by_octet
         self._lines: dict[int, _Line] = {}
         secret = Secret(recording.raw["accounts"]["proxy"]["secret_key"])
-        entry = ProxyEntry(1, secret, happenings.ipaddress.IPv4Address(PROXY_IPV4))
+        entry = ProxyEntry(1, secret, ipaddress.IPv4Address(PROXY_IPV4))
         self._shared = Resources(
             scripted(spoken), ProxyDirectory((entry,)), itertools.count(1), stateless_guests_pass
         )
@@ -199,7 +200,7 @@ class Replay:
             line.machine.challenge(*salts[line.account.id], self._now)
 
     def _arrive(self, number: int, line: _Line, event: Authenticated) -> None:
-        path = Path("127.0.0.1", happenings.ipaddress.IPv4Address("127.0.0.1"))
+        path = Path("127.0.0.1", ipaddress.IPv4Address("127.0.0.1"))
         login, account = event.login, line.account
         if isinstance(login, ClientOpen | ClientRestore):
             if account is None:
