@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.net.splice_loop import DESCRIPTORS_KEPT
 from gateway.net.splice_messages import HEADER, SHUT, Command, Reason
 from gateway.net.splice_pipes import PIPE_COUNT, PipePool
 from tests.net.splice_rig import (
@@ -279,7 +280,7 @@ def test_idle_and_stalled_pairs_end() -> None:
 
 
 def test_pairs_beyond_the_capacity_are_refused_and_closed() -> None:
-    with relay(descriptor_limit=2 * PIPE_COUNT + 16 + 6) as running:
+    with relay(descriptor_limit=DESCRIPTORS_KEPT + 6) as running:
         assert running.capacity == 3
         kept = [running.join() for _ in range(3)]
         number, a, b = running.join()
