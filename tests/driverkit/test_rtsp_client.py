@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 from contextlib import asynccontextmanager
 
 import pytest
@@ -198,3 +199,21 @@ async def test_pictures_that_cannot_be_decoded():
         await keyframe.picture_as_jpeg("H264", b"\0\0\0\1\x65garbage")
     with pytest.raises(errors.Unsupported):
         await keyframe.picture_as_jpeg("VP8", b"")
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+@pytest.mark.parametrize(("codec", "encoder"), [("H264", "libx264"), ("H265", "libx265")])
+async def test_key_pictures_become_jpeg(codec, encoder):
+    made = await asyncio.create_subprocess_exec(
+        "ffmpeg", "-loglevel", "quiet", "-f", "lavfi", "-i", "testsrc2=size=322x242:rate=1",
+        "-frames:v", "1", "-pix_fmt", "yuv420p", "-c:v", encoder, "-f", {"H265": "hevc"}.get(
+            codec, "h264"), "-", stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    octets, _ = await made.communicate()
+    jpeg = await keyframe.picture_as_jpeg(codec, octets)
+    import av
+
+    frame = av.CodecContext.create("mjpeg", "r").decode(av.Packet(jpeg))[0]
+    assert (frame.width, frame.height) == (322, 242)
+    # Not a grey or black field: a test picture has all colours.
+    assert len(set(bytes(frame.planes[0]))) > 100

@@ -188,3 +188,22 @@ async def test_the_stranger_serves_the_same_viewers(tmp_path):
     async with stranger(tmp_path) as camera:
         sums = await pull(camera, "tcp", path=camera["path"])
         assert len(set(sums)) > 15
+
+
+@needs_ffmpeg
+@pytest.mark.timeout_s(60)
+@pytest.mark.skipif(shutil.which("gst-launch-1.0") is None, reason="GStreamer is not installed")
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+async def test_a_second_player_of_another_family(tmp_path, transport):
+    if (await run("gst-inspect-1.0", "rtspsrc"))[0] != 0:
+        pytest.skip("GStreamer's rtspsrc is not installed (gstreamer1.0-plugins-good)")
+    async with virtual_camera(tmp_path) as camera:
+        place = f"{camera['address']}:{camera['rtsp_port']}"
+        code, _, said = await run(
+            "gst-launch-1.0", "-q", "rtspsrc", f"location=rtsp://{place}/main",
+            f"user-id={USER}", f"user-pw={PASSWORD}", f"protocols={transport}", "latency=0",
+            "!", "rtph264depay", "!", "h264parse", "!", "fakesink", "num-buffers=20",
+        )  # fmt: skip
+        assert code == 0, said
+        seen = await state(camera)
+        assert (seen["plays"], seen["methods"].get("TEARDOWN")) == (1, 1)
