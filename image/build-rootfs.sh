@@ -80,7 +80,7 @@ mkdir -p "$build/config"
 cp -a systemd "$work/wheels" "$build/"
 cp config/gateway.toml "$build/config/"
 # The wheels are all it may use: a box is what was put together here, not what a network gave.
-env -u PIP_CERT -u PIP_EXTRA_INDEX_URL -u PIP_INDEX_URL -u PIP_CONSTRAINT \
+env -i HOME=/tmp/build PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     PIP_NO_INDEX=1 PIP_FIND_LINKS=/tmp/build/wheels SOURCE="/tmp/build/wheels/$wheel" \
     PIP_ROOT_USER_ACTION=ignore PIP_NO_CACHE_DIR=1 LC_ALL=C.UTF-8 \
     chroot "$target" sh /tmp/build/systemd/install.sh >&2

@@ -154,6 +154,20 @@ def test_the_service_told_systemd_that_it_is_ready(box):
     assert box.property("StatusText")
 
 
+def test_the_daemon_and_its_relay_process_run_without_complaint(box):
+    """The walls around the service hold nothing back that it needs."""
+    box.wait_for_health()
+    status = box.run("systemctl", "status", "--no-pager", "--lines=0", "--full", "softnet-gateway")
+    processes = [line for line in status.splitlines() if "python" in line and "─" in line]
+    assert len(processes) == 2, status
+    journal = box.run("journalctl", "--no-pager", "-o", "cat", "-u", "softnet-gateway")
+    assert "setup code" in journal
+    worries = box.run("journalctl", "--no-pager", "-q", "-p", "warning", "-u", "softnet-gateway")
+    # True here: the box stands in a network of nothing but loopback.
+    expected = "No network interface is there to look for cameras on."
+    assert not [line for line in worries.splitlines() if expected not in line]
+
+
 def test_the_service_has_no_privileges(box):
     box.wait_for_health()
     status = box.run("cat", f"/proc/{box.property('MainPID')}/status")
