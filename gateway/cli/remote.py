@@ -41,7 +41,8 @@ Command = Callable[[argparse.Namespace, Secret | None], Awaitable[int]]
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    # No abbreviations: `--password secret` must not become `--password-file secret`.
+    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument("uri", metavar="URI", help="client URI, like softnet-m://key@server")
     common.add_argument("--password-file", metavar="FILE", type=Path, help="password of the client")
     common.add_argument(
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser = argparse.ArgumentParser(
         prog="softnet-remote",
+        allow_abbrev=False,
         description="Reach the cameras of a Softnet site.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -70,10 +72,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"softnet-remote {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    commands.add_parser("list", parents=[common], help="show the cameras and who is online")
+    commands.add_parser(
+        "list", parents=[common], allow_abbrev=False, help="show the cameras and who is online"
+    )
 
     forward = commands.add_parser(
-        "forward", parents=[common], help="open a local port for each camera and stay"
+        "forward",
+        parents=[common],
+        allow_abbrev=False,
+        help="open a local port for each camera and stay",
     )
     forward.add_argument(
         "--service",
@@ -95,7 +102,9 @@ def _parser() -> argparse.ArgumentParser:
         "--once", action="store_true", help="stop when the first connection has ended"
     )
 
-    snapshot = commands.add_parser("snapshot", parents=[common], help="save one picture")
+    snapshot = commands.add_parser(
+        "snapshot", parents=[common], allow_abbrev=False, help="save one picture"
+    )
     snapshot.add_argument("--service", metavar="NAME", help="needed when there are several cameras")
     snapshot.add_argument(
         "-o", "--output", required=True, metavar="FILE", help="where to; - is standard output"
