@@ -22,6 +22,9 @@ UNIT := $(wildcard $(addprefix tests/,$(ROOMS)))
 REST := $(filter-out $(EARLY) $(UNIT) $(LATE) tests/support tests/zoo tests/conftest.py, \
 	$(filter-out %__pycache__,$(wildcard tests/*)))
 
+# Each measures one thing; bulk_camera is the source that others start.
+BENCHES ?= $(filter-out bulk_camera __init__,$(patsubst bench/%.py,%,$(wildcard bench/*.py)))
+
 .PHONY: help run test lint types check format render bench image install uninstall clean
 
 help:
@@ -31,7 +34,7 @@ help:
 	@echo 'make types          mypy --strict'
 	@echo 'make format         let ruff put the code in shape'
 	@echo 'make render         write config/gateway.toml and config/gateway.schema.json anew'
-	@echo 'make bench          measure; results go to bench/results/'
+	@echo 'make bench          measure; results go to bench/results/ (BENCHES=relay for one of them)'
 	@echo 'make image          build a root file system with the service in it (as root)'
 	@echo 'make install        install as a systemd service (as root)'
 	@echo 'make uninstall      take it off again; PURGE=1 also removes settings and state'
@@ -66,7 +69,7 @@ render:
 
 bench:
 	@.ci/setup.sh test
-	@$(PY) -m bench $(ARGS)
+	@for bench in $(BENCHES); do echo "bench.$$bench"; $(PY) -m bench.$$bench $(ARGS) || exit 1; done
 
 image:
 	@.ci/setup.sh image

@@ -41,13 +41,13 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
     wanted="$wanted python3-dev"
 fi
 demo="ffmpeg gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base \
-gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-plugins-bad"
+gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-plugins-bad gstreamer1.0-rtsp"
 image="mmdebstrap systemd-container systemd iproute2"
 case $verb in
     run) ;;
     demo) required="$required $demo" ;;
     test) required="$required $demo $image mosquitto avahi-daemon avahi-utils dbus nftables \
-socat procps chromium vlc-bin vlc-plugin-base git" ;;
+curl openssl socat procps util-linux chromium vlc-bin vlc-plugin-base git" ;;
     image) required="$required $image" ;;
     *) say "unknown verb $verb"; exit 2 ;;
 esac
