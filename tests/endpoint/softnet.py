@@ -59,7 +59,7 @@ QUICK = EndpointSettings(
         balancer=(0.05, 0.1, 0.2), tracker=(0.05, 0.05, 0.1, 0.2), minute=0.3, no_address=0.3
     )
 )
-_SECRET = Secret("f29f16b1-e52c-439c-9b82-7520b3bed9f5")
+SECRET = Secret("f29f16b1-e52c-439c-9b82-7520b3bed9f5")
 
 
 @dataclass
@@ -205,7 +205,7 @@ class Softnet:
         return TrackerServer(
             TrackerSettings(bind_addresses=(self.host,)),
             registry=self.registry,
-            proxies=ProxyDirectory((ProxyEntry(1, _SECRET),)),
+            proxies=ProxyDirectory((ProxyEntry(1, SECRET),)),
             notices=NoticeHub(),
             clock=self.clock,
             entropy=self.entropy,
@@ -229,7 +229,7 @@ async def softnet(folder: Path) -> AsyncIterator[Softnet]:
         await datapath.start()
         relay = RendezvousServer(
             RelaySettings(bind_addresses=(host,)),
-            secret=_SECRET,
+            secret=SECRET,
             datapath=datapath,
             clock=clock,
             entropy=entropy,
