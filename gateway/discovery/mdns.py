@@ -22,10 +22,10 @@ PENDING_MAX = 2048
 """Names that wait to be resolved; more come only from somebody who floods."""
 
 RESOLVES_AT_ONCE = 16
-"""Running resolve tasks."""
+"""Running queries for names of which the cache does not know everything."""
 
 RESOLVES_PER_SECOND = 64
-"""Resolves begun in a second; each may send up to three small queries."""
+"""Names looked at in a second; one that must be asked for costs up to three small queries."""
 
 KNOWN_MAX = 4096
 """Names that are asked again from time to time."""
@@ -88,7 +88,8 @@ class MdnsBrowser:
         self._known = {key: _Known(long_ago) for key in remembered}
         self._pending: dict[tuple[str, str], None] = {}
         self._wake = asyncio.Event()
-        self._slots = asyncio.Semaphore(RESOLVES_AT_ONCE)
+        self._queries: dict[tuple[str, str], None] = {}
+        self._asking = 0
         self._zeroconf: AsyncZeroconf | None = None
         self._browser: AsyncServiceBrowser | None = None
 
@@ -138,6 +139,7 @@ class MdnsBrowser:
         key = (service_type, name)
         if state_change is ServiceStateChange.Removed:
             self._pending.pop(key, None)
+            self._queries.pop(key, None)
             self._forget(key)
             return
         self._want(key)
@@ -170,56 +172,76 @@ class MdnsBrowser:
         pause = 1.0 / RESOLVES_PER_SECOND
         while True:
             await self._wake.wait()
+            self._wake.clear()
             while self._pending:
-                await self._slots.acquire()
-                if not self._pending:
-                    self._slots.release()
-                    break
                 key = next(iter(self._pending))
                 del self._pending[key]
-                self._room.start(self._resolve(key), name=f"mdns resolve {key[1][:80]!r}")
+                # An announcement usually comes whole. Only what is not in the cache has to wait
+                # for a free place, so that made-up names cannot hold real cameras up.
+                if not self._take_cached(key) and len(self._queries) < PENDING_MAX:
+                    self._queries[key] = None
+                    self._start_queries()
                 await asyncio.sleep(pause)
-            self._wake.clear()
-            if self._pending:
-                self._wake.set()
 
-    async def _resolve(self, key: tuple[str, str]) -> None:
+    def _take_cached(self, key: tuple[str, str]) -> bool:
+        """Answer from the cache; True when the name is dealt with."""
+        if self._zeroconf is None or self._plain(key) is None:
+            return True
         try:
-            plain = self._plain(key)
-            if plain is None or self._zeroconf is None:
+            info = AsyncServiceInfo(*key)
+            complete = info.load_from_cache(self._zeroconf.zeroconf)
+        except (ZeroconfError, ValueError) as error:
+            _log.debug("mDNS name %r cannot be resolved: %s", key[1][:80], error)
+            return True
+        return complete and self._take(key, info)
+
+    def _start_queries(self) -> None:
+        while self._queries and self._asking < RESOLVES_AT_ONCE and not self._room.closed:
+            key = next(iter(self._queries))
+            del self._queries[key]
+            self._asking += 1
+            self._room.start(self._query(key), name=f"mdns resolve {key[1][:80]!r}")
+
+    async def _query(self, key: tuple[str, str]) -> None:
+        try:
+            if self._zeroconf is None:
                 return
-            known = self._known.get(key)
+            info = AsyncServiceInfo(*key)
             try:
-                info = AsyncServiceInfo(*key)
-                zeroconf = self._zeroconf.zeroconf
-                if not info.load_from_cache(zeroconf):
-                    await info.async_request(zeroconf, QUERY_MILLISECONDS)
+                await info.async_request(self._zeroconf.zeroconf, QUERY_MILLISECONDS)
             except (ZeroconfError, OSError, ValueError) as error:
                 _log.debug("mDNS name %r cannot be resolved: %s", key[1][:80], error)
-                return
-            addresses = tuple(info.parsed_scoped_addresses())
-            if info.port and addresses:
-                if known is None and len(self._known) >= KNOWN_MAX:
-                    return
-                if known is None:
-                    known = self._known[key] = _Known(self._clock.monotonic())
-                elif known.asked_at < self._clock.monotonic() - self._refresh_seconds:
-                    known.asked_at = self._clock.monotonic()
-                known.failures = 0
-                self._answered(
-                    Answer(
-                        service_type=plain[0],
-                        name=plain[1],
-                        host=(info.server or "").removesuffix("."),
-                        addresses=addresses,
-                        port=info.port,
-                        properties=dict(info.properties),
-                    )
-                )
-            else:
+            if not self._take(key, info):
                 self._failed(key)
         finally:
-            self._slots.release()
+            self._asking -= 1
+            self._start_queries()
+
+    def _take(self, key: tuple[str, str], info: AsyncServiceInfo) -> bool:
+        """Hand a resolved name on; False when it says neither port nor address."""
+        plain = self._plain(key)
+        addresses = tuple(info.parsed_scoped_addresses())
+        if plain is None or not info.port or not addresses:
+            return False
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= KNOWN_MAX:
+                return True
+            known = self._known[key] = _Known(self._clock.monotonic())
+        elif known.asked_at < self._clock.monotonic() - self._refresh_seconds:
+            known.asked_at = self._clock.monotonic()
+        known.failures = 0
+        self._answered(
+            Answer(
+                service_type=plain[0],
+                name=plain[1],
+                host=(info.server or "").removesuffix("."),
+                addresses=addresses,
+                port=info.port,
+                properties=dict(info.properties),
+            )
+        )
+        return True
 
     def _failed(self, key: tuple[str, str]) -> None:
         known = self._known.get(key)

@@ -50,7 +50,7 @@ class HttpReply:
 
 
 class HttpAccess:
-    """HTTP requests to one pinned address with one login. Close it when done."""
+    """HTTP requests to one pinned address with one login, one at a time. Close it when done."""
 
     def __init__(
         self,
@@ -65,6 +65,8 @@ class HttpAccess:
         self._login = None if credentials is None else LoginAnswerer(credentials, entropy=entropy)
         self._refused = False
         self._session: aiohttp.ClientSession | None = None
+        # One request at a time: a login is one conversation, and small cameras like it so.
+        self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -110,7 +112,7 @@ class HttpAccess:
         """
         url = self._url(path, port, tls)
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s), self._turn:
                 return await self._follow(method, url, body, content_type, max_octets)
         except TimeoutError:
             raise Unreachable("The camera took too long to answer over HTTP.") from None
