@@ -9,6 +9,7 @@ host together. Page contents are not rewritten.
 from __future__ import annotations
 
 import asyncio
+import io
 import ipaddress
 import ssl
 from collections.abc import Iterator
@@ -100,10 +101,11 @@ class WebProxy:
             headers.popall("Authorization", None)
             if login is not None:
                 headers["Authorization"] = login
-            seconds = self._camera.settings.answer_seconds
-            async with asyncio.timeout(seconds):
+            # aiohttp sends a file object piece by piece, and octets in one go.
+            sent = io.BytesIO(body) if body else None
+            async with asyncio.timeout(self._camera.settings.answer_seconds):
                 answer = await self._open_session().request(
-                    request.method, url, data=body or None, headers=headers, allow_redirects=False
+                    request.method, url, data=sent, headers=headers, allow_redirects=False
                 )
             async with answer:
                 if answer.status != 401:
