@@ -7,6 +7,7 @@ locate    from a server name to the address of its tracker
 session   find, connect, stay connected
 service   virtual ports that clients reach
 client    see services and connect to them
+calls     procedures, offered and called
 meeting   one meeting at a proxy, with TCP sockets
 forward   a local port whose connections go to a service
 """

@@ -11,6 +11,7 @@ from gateway.base.clock import Clock
 from gateway.base.entropy import Entropy
 from gateway.base.errors import GatewayError, InvalidInput
 from gateway.base.secret import Secret
+from gateway.endpoint.calls import EMPTY, ProcedureFailed, check_name, check_payload
 from gateway.endpoint.errors import refused
 from gateway.endpoint.locate import Locator
 from gateway.endpoint.meeting import Meeting
@@ -22,6 +23,7 @@ from gateway.protocol.endpoint import EndpointSession
 from gateway.protocol.endpoint_answers import is_sequence
 from gateway.protocol.endpoint_client import ClientSession
 from gateway.protocol.endpoint_events import (
+    CallEnded,
     EndpointReport,
     MeetService,
     RequestFailed,
@@ -99,6 +101,7 @@ class ClientEndpoint(Endpoint):
         )
         self._memory = ClientMemory.fresh(account.category)
         self._departures: dict[bytes, _Departure] = {}
+        self._calls: dict[bytes, asyncio.Future[CallEnded]] = {}
 
     @property
     def status(self) -> ClientStatus:
@@ -137,12 +140,7 @@ class ClientEndpoint(Endpoint):
             _TAG_MIN <= len(session_tag) <= _TAG_MAX and is_sequence(session_tag)
         ):
             raise InvalidInput("A session tag is one SEQUENCE of 2 to 128 octets.", "session_tag")
-        session = self._session
-        if not isinstance(session, ClientSession) or session.status is not ClientStatus.ONLINE:
-            raise refused(ErrorCode.CLIENT_OFFLINE)
-        service = self._memory.group.find(service_id)
-        if service is None or not service.online:
-            raise refused(ErrorCode.SERVICE_OFFLINE)
+        session = self._reaching(service_id)
         uid = session.request(
             TransportKind.TCP,
             service_id,
@@ -166,6 +164,47 @@ class ClientEndpoint(Endpoint):
             self._departures.pop(uid, None)
             self._give_up(departure)
 
+    async def call(
+        self,
+        service_id: int,
+        procedure: str,
+        arguments: bytes = EMPTY,
+        *,
+        timeout: float = REQUEST_LIMIT,  # noqa: ASYNC109  (part of the protocol, 5 s at least)
+    ) -> bytes:
+        """Call a procedure of a service; return its result, one SEQUENCE.
+
+        Raises ProcedureFailed for the application's own error, a RequestRefused for the protocol's,
+        InvalidInput for what cannot be sent. After a timeout the procedure may still have run.
+        """
+        check_name(procedure)
+        check_payload(arguments)
+        session = self._reaching(service_id)
+        now = self._clock.monotonic()
+        uid = session.call(service_id, procedure, arguments, limit=timeout, now=now)
+        answer: asyncio.Future[CallEnded] = asyncio.get_running_loop().create_future()
+        self._calls[uid] = answer
+        self._flush()
+        try:
+            ended = await answer
+        finally:
+            session.abandon(uid)
+            self._calls.pop(uid, None)
+        if ended.code:
+            raise refused(ended.code)
+        if ended.result is None:
+            raise ProcedureFailed(ended.application_code, ended.error)
+        return ended.result
+
+    def _reaching(self, service_id: int) -> ClientSession:
+        session = self._session
+        if not isinstance(session, ClientSession) or session.status is not ClientStatus.ONLINE:
+            raise refused(ErrorCode.CLIENT_OFFLINE)
+        service = self._memory.group.find(service_id)
+        if service is None or not service.online:
+            raise refused(ErrorCode.SERVICE_OFFLINE)
+        return session
+
     # -- the endpoint's own side
 
     def _new_session(self) -> EndpointSession:
@@ -185,6 +224,10 @@ class ClientEndpoint(Endpoint):
                 if not departure.done.done():
                     departure.done.set_exception(refused(event.code))
                 self._give_up(departure)
+        elif isinstance(event, CallEnded):
+            answer = self._calls.pop(event.transaction_uid, None)
+            if answer is not None and not answer.done():
+                answer.set_result(event)
         elif isinstance(event, RequestReady):
             departure = self._departures.pop(event.request_uid, None)
             if departure is not None and departure.made is not None:

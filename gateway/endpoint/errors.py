@@ -34,6 +34,10 @@ class ConnectionAttemptFailed(RequestRefused):
     """The two ends could not meet at the proxy."""
 
 
+class MissingProcedure(RequestRefused):
+    """The service does not offer this procedure."""
+
+
 class RequestTimedOut(RequestRefused):
     """There was no success in time."""
 
@@ -56,6 +60,10 @@ _KINDS: dict[int, tuple[type[RequestRefused], str]] = {
     ErrorCode.CONNECTION_ATTEMPT_FAILED: (
         ConnectionAttemptFailed,
         "The service agreed, but the connection could not be made. Try again.",
+    ),
+    ErrorCode.MISSING_PROCEDURE: (
+        MissingProcedure,
+        "The service does not offer this procedure.",
     ),
     ErrorCode.TIMEOUT_EXPIRED: (
         RequestTimedOut,

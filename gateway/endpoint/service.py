@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from gateway.access.ports import AccessRule, Actor
 from gateway.base.clock import Clock
 from gateway.base.entropy import Entropy
-from gateway.base.errors import GatewayError, LocalError
+from gateway.base.errors import Conflict, GatewayError, LocalError
 from gateway.base.secret import Secret
+from gateway.endpoint.calls import Handler, check_name, serve_call
 from gateway.endpoint.locate import Locator
 from gateway.endpoint.meeting import Meeting
 from gateway.endpoint.session import Endpoint
@@ -19,8 +20,9 @@ from gateway.model.kinds import ConnectionMode, ServiceStatus, TransportKind, Us
 from gateway.model.structure import SiteStructure
 from gateway.net.tasks import TaskRoom
 from gateway.protocol.endpoint import EndpointSession
-from gateway.protocol.endpoint_answers import ServiceMemory, ServiceProfile
+from gateway.protocol.endpoint_answers import Procedure, ServiceMemory, ServiceProfile
 from gateway.protocol.endpoint_events import (
+    CallArrived,
     ClientVouched,
     EndpointReport,
     MeetClient,
@@ -94,6 +96,7 @@ class ServiceEndpoint(Endpoint):
         self._memory = ServiceMemory.fresh(structure, entropy)
         self._arrivals: dict[PendingConnection, _Arrival] = {}
         self._listeners: dict[int, PortListener] = {}
+        self._handlers: dict[str, Handler] = {}
 
     @property
     def status(self) -> ServiceStatus:
@@ -127,6 +130,19 @@ class ServiceEndpoint(Endpoint):
         self._listeners[port] = listener
         return listener
 
+    def offer(
+        self, procedure: str, handler: Handler, *, rule: AccessRule = None, limit: int = 16
+    ) -> None:
+        """Offer a procedure to clients; at most `limit` calls of it run at once, more get 116.
+
+        Raises InvalidInput for a name that cannot be, Conflict for one that is offered already.
+        """
+        check_name(procedure)
+        if procedure in self._handlers:
+            raise Conflict(f"The procedure {procedure} is offered already.")
+        self._handlers[procedure] = handler
+        self._memory.procedures[procedure] = Procedure(rule, limit)
+
     async def close(self) -> None:
         """Disconnect for good; what was not accepted yet is closed."""
         for listener in tuple(self._listeners.values()):
@@ -148,6 +164,10 @@ class ServiceEndpoint(Endpoint):
                 arrival.meeting.vouched(event.auth_hash, event.auth_key2)
         elif isinstance(event, PendingDropped):
             self._forget(event.entry)
+        elif isinstance(event, CallArrived):
+            handler = self._handlers[event.procedure]
+            answering = serve_call(session, event, handler, self._clock, self._flush)
+            self._room.start(answering, name=f"call of {event.procedure}")
 
     def _meet(self, session: ServiceSession, entry: PendingConnection) -> None:
         def ask(auth_key: bytes) -> None:

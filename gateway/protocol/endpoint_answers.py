@@ -272,10 +272,14 @@ class ServiceAnswers(EndpointSession):
             )
             self._emit(call)
             return
-        refused = ServiceCallRefused(
-            message.transaction_uid, message.user_kind, message.client_id, code
-        )
-        self._say(refused, now)
+        uid, kind, client = message.transaction_uid, message.user_kind, message.client_id
+        self._say(ServiceCallRefused(uid, kind, client, code), now)
+
+    def refuse(self, call: CallArrived, code: ErrorCode, now: float) -> None:
+        """Answer a call with an error of the protocol."""
+        self._running[call.procedure] -= 1
+        uid, kind, client = call.transaction_uid, call.user_kind, call.client_id
+        self._say(ServiceCallRefused(uid, kind, client, code), now)
 
     def answer(self, call: CallArrived, result: bytes, now: float) -> None:
         """Return the result of a call, one SEQUENCE."""
