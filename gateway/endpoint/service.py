@@ -52,7 +52,6 @@ class IncomingTcp:
     """
 
     actor: Actor
-    user_id: int
     client_id: int
     session_tag: bytes | None
     socket: socket.socket
@@ -229,7 +228,6 @@ class ServiceEndpoint(Endpoint):
             self._flush()
             return IncomingTcp(
                 entry.actor,
-                entry.actor.user_id,
                 entry.client_id,
                 entry.session_tag,
                 arrival.socket,

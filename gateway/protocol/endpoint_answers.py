@@ -24,7 +24,7 @@ from gateway.protocol.endpoint_events import (
     RequestDenied,
 )
 from gateway.protocol.endpoint_members import Membership
-from gateway.protocol.endpoint_ports import PENDING_MAX, PortTable, VirtualPort
+from gateway.protocol.endpoint_ports import PortTable, VirtualPort
 from gateway.wire.catalogue import Direction
 from gateway.wire.codes import ErrorCode
 from gateway.wire.connect import (
@@ -164,7 +164,7 @@ class ServiceAnswers(EndpointSession):
             return
         if not self._judge(message, now, admit=False):
             return
-        if len(self._pending) >= PENDING_MAX:
+        if self._memory.ports.full:
             self._refuse(message, ErrorCode.SERVICE_BUSY, now)
             return
         actor = self._memory.members.resolve(message.user_kind, message.user_id)

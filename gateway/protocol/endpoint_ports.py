@@ -16,8 +16,11 @@ from gateway.model.kinds import TransportKind
 from gateway.protocol.endpoint_events import PendingConnection
 from gateway.wire.codes import ErrorCode
 
-PENDING_MAX = 4096
-"""Connections in the making of one service; a tracker that orders more is answered with 116."""
+HELD_MAX = 256
+"""Connections of one service that are in the making or wait to be accepted.
+
+Each holds up to two descriptors, and a tracker can order them past every backlog; more are answered
+with 116."""
 
 _PORT_MIN, _PORT_MAX = -(1 << 31), (1 << 31) - 1
 
@@ -89,6 +92,12 @@ class PortTable:
         if admit and port.busy:
             return ErrorCode.SERVICE_BUSY
         return ErrorCode.NO_ERROR
+
+    @property
+    def full(self) -> bool:
+        """Tell whether not one connection more may be begun, whatever a tracker orders."""
+        held = sum(len(port.pending) + len(port.completed) for port in self._ports.values())
+        return held >= HELD_MAX
 
     def began(self, entry: PendingConnection) -> bool:
         """Count a connection in the making; False when there is no such port any more."""

@@ -139,6 +139,9 @@ async def test_the_ways_to_stay_out(tmp_path: Path) -> None:
         code, out, err = await ran("list", uri, password=Secret("wrong"))
         assert (code, out) == (remote.EXIT_NOT_ADMITTED, "")
         assert err == "softnet-remote: The password is wrong. Ask the owner for a new one.\n"
+        code, out, err = await ran("forward", uri, password=Secret("wrong"))
+        assert (code, out) == (remote.EXIT_NOT_ADMITTED, "")
+        assert err == "softnet-remote: The password is wrong. Ask the owner for a new one.\n"
         code, _, err = await ran("list", uri, "--service-type", "Lamp", password=password)
         assert code == remote.EXIT_PARKED
         assert "another service type" in err

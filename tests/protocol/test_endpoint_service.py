@@ -18,6 +18,7 @@ from gateway.protocol.endpoint_events import (
     SessionFailed,
     StatusChanged,
 )
+from gateway.protocol.endpoint_ports import HELD_MAX
 from gateway.protocol.endpoint_service import ServiceSession
 from gateway.wire.codes import ErrorCode
 from gateway.wire.connect import (
@@ -312,6 +313,20 @@ def test_a_backlog_of_zero_needs_somebody_waiting() -> None:
     port.armed = 1
     tell(session, request(7))
     assert isinstance(said(session)[0], RequestOk)
+
+
+def test_a_tracker_cannot_order_more_than_a_service_can_hold() -> None:
+    session, _ = online_service()
+    for number in range(HELD_MAX):
+        uid = number.to_bytes(16, "big")
+        tell(session, dataclasses.replace(rendezvous(554), connection_uid=uid))
+        if number % 2:
+            session.connected(next(iter(session._pending)))
+    assert said(session) == []
+    tell(session, rendezvous(554, 255))
+    (answer,) = said(session)
+    assert isinstance(answer, ServiceRequestError)
+    assert answer.error_code == 116
 
 
 def test_rights_are_asked_for_twice() -> None:
