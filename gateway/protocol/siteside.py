@@ -16,7 +16,7 @@ from gateway.base.errors import ProtocolViolation, RemoteError, TimedOut
 from gateway.model.kinds import EndpointType
 from gateway.protocol.liveness import SILENCE_LIMIT
 from gateway.protocol.machine import Conversation, Unexpected
-from gateway.wire import catalogue
+from gateway.wire import catalogue, installer
 from gateway.wire.catalogue import Direction
 from gateway.wire.channel import (
     ClientOpen,
@@ -41,17 +41,6 @@ from gateway.wire.framing import (
     HANDSHAKE_SERVICE_MAX,
     FrameBuffer,
     FrameError,
-)
-from gateway.wire.installer import (
-    ClientOnline,
-    ClientParked,
-    ClientState,
-    GetSiteStructure,
-    GetState,
-    ServiceOnline,
-    ServiceParked,
-    ServiceState,
-    UploadSiteStructure,
 )
 from gateway.wire.message import Message
 from gateway.wire.structure import ConstraintViolation
@@ -98,15 +87,15 @@ _REACHABLE = {
 
 # What sending a message means for the conversation.
 _ENTERS: dict[type[Message], Phase] = {
-    ServiceOnline: Phase.ONLINE,
-    ClientOnline: Phase.ONLINE,
-    ServiceParked: Phase.PARKED,
-    ClientParked: Phase.PARKED,
+    installer.ServiceOnline: Phase.ONLINE,
+    installer.ClientOnline: Phase.ONLINE,
+    installer.ServiceParked: Phase.PARKED,
+    installer.ClientParked: Phase.PARKED,
 }
 _AWAITS: dict[tuple[EndpointType, type[Message]], type[Message]] = {
-    (EndpointType.SERVICE, GetState): ServiceState,
-    (EndpointType.SERVICE, GetSiteStructure): UploadSiteStructure,
-    (EndpointType.CLIENT, GetState): ClientState,
+    (EndpointType.SERVICE, installer.GetState): installer.ServiceState,
+    (EndpointType.SERVICE, installer.GetSiteStructure): installer.UploadSiteStructure,
+    (EndpointType.CLIENT, installer.GetState): installer.ClientState,
 }
 
 
@@ -270,7 +259,7 @@ class TrackerConnection(Conversation[TrackerEvent]):
             message = catalogue.decode(self._inbound, payload)
         except DecodeError as error:
             # Closed without a message, as the reference does inside this component (01, 3.6).
-            self._depart(error)
+            self._emit(Departed(error))
             self._finish(error)
             return
         if isinstance(message, Ping):
@@ -316,16 +305,13 @@ class TrackerConnection(Conversation[TrackerEvent]):
     def _violated(self, error: RemoteError, now: float) -> None:
         if not self.authenticated or isinstance(error, FrameError):
             if self.authenticated:
-                self._depart(error)
+                self._emit(Departed(error))
             self._finish(error)
             return
         code = ErrorCode.ENDPOINT_DATA_FORMAT_ERROR
         if isinstance(error, ConstraintViolation):
             code = ErrorCode.CONSTRAINT_VIOLATION
         self.fail(code, now)
-        self._depart(error)
-
-    def _depart(self, error: RemoteError) -> None:
         self._emit(Departed(error))
 
     # -- commands of the owner -----------------------------------------------------------------

@@ -159,9 +159,8 @@ class EventStore:
     def expire(self, wall: float) -> None:
         """Forget what has outlived its lifetime."""
         for kept in self._events.values():
-            if kept.definition.lifetime:
-                for instance in [i for i in kept.instances if self._expired(kept, i, wall)]:
-                    self._discard(kept, instance)
+            while kept.instances and self._expired(kept, kept.instances[0], wall):
+                self._discard(kept, kept.instances[0])
 
     def forget_client(self, client_id: int) -> None:
         """Forget the subscriptions and private instances of a deleted client."""
