@@ -1,0 +1,171 @@
+"""The pages of the account and the audit, and what is neither page nor operation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from gateway import __version__
+from gateway.access.operators import Action
+from gateway.base.errors import GatewayError, NotFound
+from gateway.registry import operators, owners
+from gateway.registry.database import Reader
+from gateway.web.authority import Kind, Visitor, authorize
+from gateway.web.live import TOPICS_MAX
+from gateway.web.operations_box import list_audit
+from gateway.web.routing import Page, Rendered, View
+from gateway.web.throttle import source_of
+
+if TYPE_CHECKING:
+    from gateway.web.desk import Desk
+    from gateway.web.live import EventStream
+
+HEARTBEAT = 15.0
+"""Seconds of silence after which an event stream shows that it lives, and is authorized anew."""
+SLOW_PAGE = 20.0
+"""Seconds that a page may take to accept a few octets before its stream is ended."""
+AUDIT_ROWS = 100
+
+TOPIC_RIGHTS: dict[str, tuple[Action, Kind]] = {
+    "site": (Action.VIEW_DOMAIN, Kind.SITE),
+    "domain": (Action.VIEW_DOMAIN, Kind.DOMAIN),
+    "owner": (Action.USE_ACCOUNT, Kind.OWNER),
+    "cameras": (Action.VIEW_CAMERA, Kind.ACCOUNT),
+    "sessions": (Action.MANAGE_CAMERA, Kind.ACCOUNT),
+    "audit": (Action.VIEW_AUDIT, Kind.NONE),
+}
+"""Who may be told that something of a topic changed: whoever may see it."""
+
+
+async def account(desk: Desk, page: Page) -> Rendered:
+    """One's own account."""
+    owner_id = page.call.visitor.owner_id or 0
+    owner = await desk.read(lambda reader: owners.get(reader, owner_id))
+    minimum = desk.registry.settings.account_password_min_length
+    return Rendered("account.html", {"owner": owner, "password_minimum": minimum})
+
+
+async def audit_list(desk: Desk, page: Page) -> Rendered:
+    """What was done, newest first."""
+    wanted = {
+        "limit": AUDIT_ROWS + 1,
+        "before": page.number("before"),
+        "object": page.query.get("object", "")[:256],
+        "action": page.query.get("action", "")[:64],
+    }
+
+    def read(reader: Reader) -> tuple[tuple[object, ...], dict[int, str]]:
+        named = {owner.id: owner.full_name for owner in owners.list_all(reader)}
+        return list_audit(reader, wanted), named
+
+    rows, named = await desk.read(read)
+    return Rendered(
+        "audit.html",
+        {
+            "rows": rows[:AUDIT_ROWS],
+            "more": len(rows) > AUDIT_ROWS,
+            "owners": named,
+            "wanted": wanted,
+        },
+        () if wanted["before"] else ("audit",),
+    )
+
+
+async def home(desk: Desk, request: web.Request, visitor: Visitor) -> web.Response:
+    """Lead to the page that a visitor wants first."""
+    del desk, request
+    where = "/cameras" if visitor.may(Action.VIEW_CAMERA) else "/account"
+    return web.Response(
+        status=303, headers={"Location": where if visitor.signed_in else "/sign-in"}
+    )
+
+
+async def health(desk: Desk, request: web.Request, visitor: Visitor) -> web.Response:
+    """Say that the gateway answers, to whoever asks."""
+    del desk, request, visitor
+    body = json.dumps({"status": "ok", "version": __version__}).encode()
+    return web.Response(body=body, content_type="application/json")
+
+
+async def static(desk: Desk, request: web.Request, visitor: Visitor) -> web.Response:
+    """Return one of the few files beside the templates."""
+    del visitor
+    found = desk.renderer.static.get(request.match_info["name"])
+    if found is None:
+        raise NotFound("There is no such file.")
+    current = request.query.get("v") == found.stamp
+    response = web.Response(body=found.octets, content_type=found.content_type, charset="utf-8")
+    response.headers["Cache-Control"] = (
+        "public, max-age=31536000, immutable" if current else "no-cache"
+    )
+    response.headers["ETag"] = f'"{found.stamp}"'
+    return response
+
+
+async def events(desk: Desk, request: web.Request, visitor: Visitor) -> web.StreamResponse:
+    """Tell a page when something that it shows has changed, as long as it may see it."""
+    topics = request.query.getall("topic", [])[:TOPICS_MAX]
+    await desk.read(lambda reader: _may_follow(reader, visitor, topics))
+    stream = desk.hub.open(topics, source_of(visitor.address))
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    try:
+        await response.prepare(request)
+        await response.write(b"retry: 3000\n\n")
+        await _follow(desk, response, stream, visitor, topics)
+    except (ConnectionError, TimeoutError):
+        pass  # the page was left, or does not read
+    finally:
+        desk.hub.end(stream)
+    return response
+
+
+async def _follow(
+    desk: Desk,
+    response: web.StreamResponse,
+    stream: EventStream,
+    visitor: Visitor,
+    topics: list[str],
+) -> None:
+    while not stream.closed:
+        changed = await stream.wait(HEARTBEAT)
+        if stream.closed or not await desk.read(lambda reader: _still(reader, visitor, topics)):
+            return
+        data = json.dumps({"topics": changed}, separators=(",", ":"))
+        text = f"event: changed\ndata: {data}\n\n" if changed else ": still here\n\n"
+        async with asyncio.timeout(SLOW_PAGE):
+            await response.write(text.encode())
+
+
+def _may_follow(reader: Reader, visitor: Visitor, topics: list[str]) -> None:
+    for topic in topics:
+        word, _, number = topic.partition(":")
+        if word not in TOPIC_RIGHTS or not (number == "" or number.isdigit()) or len(topic) > 30:
+            raise NotFound("There is nothing to follow by this name.")
+        action, kind = TOPIC_RIGHTS[word]
+        authorize(reader, visitor, action, kind, int(number or 0), changes=False)
+    if not topics:
+        authorize(reader, visitor, Action.USE_ACCOUNT, Kind.ACCOUNT, changes=False)
+
+
+def _still(reader: Reader, visitor: Visitor, topics: list[str]) -> bool:
+    """Tell whether the visitor is still signed in and may still see what it follows."""
+    now = visitor
+    if visitor.session_token is not None:
+        session = operators.session(reader, visitor.session_token)
+        if session is None:
+            return False
+        now = Visitor(visitor.address, session.owner, session, visitor.session_token)
+    elif visitor.token is not None and (visitor.token.expires_at or 2**62) <= reader.now:
+        return False
+    try:
+        _may_follow(reader, now, topics)
+    except GatewayError:
+        return False
+    return True
+
+
+ACCOUNT = View(Action.USE_ACCOUNT, Kind.ACCOUNT, account)
+AUDIT = View(Action.VIEW_AUDIT, Kind.NONE, audit_list)

@@ -1,0 +1,222 @@
+"""The pages of domains, sites, users and clients, in the words of the guide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.access.operators import Action
+from gateway.model.kinds import GuestSupport, UserKind
+from gateway.model.sites import Client, Domain, DomainUser, Role, Service, Site, shared_guest_uri
+from gateway.registry import clients, devices, domains, members, services, sites
+from gateway.registry.database import Reader
+from gateway.registry.members import UserRights
+from gateway.web.authority import Kind
+from gateway.web.operations_people import CLIENT_PING, ClientRow, client_row, shown_clients
+from gateway.web.operations_sites import ServiceRow, service_row
+from gateway.web.routing import Page, Rendered, View
+
+if TYPE_CHECKING:
+    from gateway.web.desk import Desk
+
+
+def service_fault(site: Site, service: Service) -> str:
+    """Return what is shown in red beside a service (04 section 4.2)."""
+    words = []
+    if service.service_type is None:
+        words.append("service type undefined")
+    elif site.built and (service.service_type, service.contract_author) != (
+        site.service_type,
+        site.contract_author,
+    ):
+        words.append("service type conflict")
+    elif site.built and service.ss_hash != site.ss_hash:
+        words.append("site structure mismatch")
+    if not service.enabled:
+        words.append("disabled")
+    return "; ".join(words)
+
+
+def site_state(site: Site) -> str:
+    """Return what is shown in red in the bar of a site (04 section 4.1)."""
+    words = [] if site.built else ["site blank"]
+    if not site.enabled:
+        words.append("disabled" if words else "site disabled")
+    return "; ".join(words)
+
+
+def type_conflict(site: Site, client: Client) -> bool:
+    """Tell whether a client's program was built for another service (04 section 4.3)."""
+    return (
+        site.built
+        and client.service_type is not None
+        and (client.service_type, client.contract_author)
+        != (site.service_type, site.contract_author)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFacts:
+    """A site with everything that its pages show."""
+
+    domain: Domain
+    site: Site
+    services: tuple[Service, ...]
+    roles: tuple[Role, ...]
+    rights: tuple[UserRights, ...]
+    cameras: dict[int, int]
+    """Device ids by the id of the service that stands for them."""
+
+    @property
+    def allowed(self) -> tuple[UserRights, ...]:
+        """Return the users with rights, Guest last."""
+        return tuple(given for given in self.rights if given.allowed)
+
+    @property
+    def denied(self) -> tuple[UserRights, ...]:
+        """Return the users without."""
+        return tuple(given for given in self.rights if not given.allowed)
+
+    @property
+    def default_role(self) -> Role | None:
+        """Return the role that undedicated users have by default."""
+        return next((role for role in self.roles if role.id == self.site.default_role_id), None)
+
+
+def site_facts(reader: Reader, site_id: int) -> SiteFacts:
+    """Return a site with everything that its pages show. Raises NotFound."""
+    site = sites.get(reader, site_id)
+    bridged = {
+        device.service_id: device.id
+        for device in devices.list_all(reader)
+        if device.site_id == site_id and device.service_id is not None
+    }
+    return SiteFacts(
+        domains.get(reader, site.domain_id),
+        site,
+        services.list_for(reader, site_id),
+        members.list_roles(reader, site_id),
+        members.rights(reader, site_id),
+        bridged,
+    )
+
+
+async def my_domains(desk: Desk, page: Page) -> Rendered:
+    """The list of the visitor's domains, each with its sites."""
+    owner_id = page.call.visitor.owner_id or 0
+
+    def read(reader: Reader) -> list[tuple[Domain, tuple[Site, ...], int]]:
+        return [
+            (domain, sites.list_for(reader, domain.id), len(members.list_users(reader, domain.id)))
+            for domain in domains.list_for(reader, owner_id)
+        ]
+
+    found = await desk.read(read)
+    topics = [f"domain:{domain.id}" for domain, _, _ in found]
+    return Rendered(
+        "domains.html",
+        {"domains": found, "site_state": site_state},
+        (*topics, f"owner:{owner_id}"),
+    )
+
+
+async def domain(desk: Desk, page: Page) -> Rendered:
+    """USER LIST and SITE LIST of a domain."""
+    domain_id = page.call.id(Kind.DOMAIN)
+
+    def read(reader: Reader) -> tuple[Domain, tuple[DomainUser, ...], list[SiteFacts]]:
+        return (
+            domains.get(reader, domain_id),
+            members.list_users(reader, domain_id),
+            [site_facts(reader, site.id) for site in sites.list_for(reader, domain_id)],
+        )
+
+    found, users, of_sites = await desk.read(read)
+    topics = (f"domain:{domain_id}", *(f"site:{facts.site.id}" for facts in of_sites))
+    return Rendered(
+        "domain.html",
+        {
+            "domain": found,
+            "users": users,
+            "sites": of_sites,
+            "open_user": page.opened(Kind.USER, "user"),
+            "site_state": site_state,
+            "service_fault": service_fault,
+        },
+        topics,
+    )
+
+
+async def site(desk: Desk, page: Page) -> Rendered:
+    """SITE CONFIGURATION."""
+    site_id = page.call.id(Kind.SITE)
+    facts, client_count = await desk.read(
+        lambda reader: (site_facts(reader, site_id), len(clients.list_for(reader, site_id)))
+    )
+    rows: list[ServiceRow] = [service_row(desk, page.call, each) for each in facts.services]
+    return Rendered(
+        "site.html",
+        {
+            "facts": facts,
+            "site": facts.site,
+            "rows": rows,
+            "client_count": client_count,
+            "open_service": page.opened(Kind.SERVICE, "service"),
+            "open_user": _typed_user(page) or page.number("user"),
+            "site_state": site_state,
+            "service_fault": service_fault,
+            "shared_uri": _shared_uri(desk, page, facts.site),
+        },
+        (f"site:{site_id}", f"domain:{facts.domain.id}", "cameras"),
+    )
+
+
+async def client_management(desk: Desk, page: Page) -> Rendered:
+    """CLIENT MANAGEMENT (guide 3.5)."""
+    site_id = page.call.id(Kind.SITE)
+
+    def read(reader: Reader) -> tuple[SiteFacts, tuple[Client, ...], int]:
+        every = clients.list_for(reader, site_id)
+        guests = sum(1 for client in every if client.user_kind is UserKind.GUEST)
+        return site_facts(reader, site_id), shown_clients(reader, site_id, page.call), guests
+
+    facts, found, guests_total = await desk.read(read)
+    by_user: dict[int, list[ClientRow]] = {given.user.id: [] for given in facts.allowed}
+    for client in found:
+        if client.user_id in by_user:
+            by_user[client.user_id].append(client_row(desk, page.call, client))
+    return Rendered(
+        "clients.html",
+        {
+            "facts": facts,
+            "site": facts.site,
+            "rows": [service_row(desk, page.call, each) for each in facts.services],
+            "by_user": by_user,
+            "guests_total": guests_total,
+            "open_client": page.opened(Kind.CLIENT, "open"),
+            "tab": "ping" if page.failed == CLIENT_PING.name else page.query.get("tab", "account"),
+            "site_state": site_state,
+            "service_fault": service_fault,
+            "type_conflict": type_conflict,
+            "shared_uri": _shared_uri(desk, page, facts.site),
+        },
+        (f"site:{site_id}", f"domain:{facts.domain.id}"),
+    )
+
+
+def _typed_user(page: Page) -> int:
+    """Return the user whose roles were just refused, so that the boxes stay open."""
+    typed = str(page.typed.get("user_id", "")) if page.failed else ""
+    return int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 19 else 0
+
+
+def _shared_uri(desk: Desk, page: Page, found: Site) -> str:
+    if found.guest_support is GuestSupport.STATELESS and found.guest_allowed:
+        return shared_guest_uri(found, desk.address(page.call))
+    return ""
+
+
+MY_DOMAINS = View(Action.VIEW_DOMAIN, Kind.ACCOUNT, my_domains)
+DOMAIN = View(Action.VIEW_DOMAIN, Kind.DOMAIN, domain)
+SITE = View(Action.VIEW_DOMAIN, Kind.SITE, site)
+CLIENTS = View(Action.VIEW_DOMAIN, Kind.SITE, client_management)

@@ -1,0 +1,151 @@
+// Makes pages live: fetches what changed, copies texts, keeps pictures fresh. Works without it too.
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  root.classList.add("js");
+
+  // -- copy buttons: the clipboard needs HTTPS, so there is the old way beside it ---------------
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const source = document.getElementById(button.dataset.copy);
+    const told = () => {
+      const before = button.textContent;
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = before; }, 1600);
+    };
+    const byHand = () => {
+      const range = document.createRange();
+      range.selectNodeContents(source);
+      const selection = getSelection();
+      selection.removeAllRanges();
+      selection.addRange(range);
+      if (document.execCommand("copy")) told();
+    };
+    if (navigator.clipboard && window.isSecureContext) {
+      navigator.clipboard.writeText(source.textContent.trim()).then(told, byHand);
+    } else {
+      byHand();
+    }
+  });
+  document.addEventListener("click", (event) => {
+    const cancel = event.target.closest("[data-close]");
+    if (!cancel) return;
+    event.preventDefault();
+    const question = cancel.closest("details");
+    question.open = false;
+    question.querySelector("summary").focus();
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+  });
+  document.addEventListener("submit", (event) => {
+    const button = event.submitter;
+    if (button && button.dataset.busy) {
+      button.textContent = button.dataset.busy;
+      setTimeout(() => { button.disabled = true; }, 0);
+    }
+  });
+
+  // -- pictures of cameras ------------------------------------------------------------------------
+  const EVERY = 15000;
+  const missing = (image, yes) => image.parentElement.classList.toggle("missing", yes);
+  const watch = () => {
+    for (const image of document.querySelectorAll("img[data-snapshot]:not([data-watched])")) {
+      image.dataset.watched = "";
+      if (image.complete && !image.naturalWidth && image.loading !== "lazy") missing(image, true);
+      image.addEventListener("error", () => missing(image, true));
+      image.addEventListener("load", () => missing(image, false));
+    }
+  };
+  watch();
+  setInterval(() => {
+    if (document.hidden) return;
+    for (const image of document.querySelectorAll("img[data-snapshot]")) {
+      const next = new Image();
+      const address = `${image.dataset.snapshot}?t=${Date.now()}`;
+      next.onload = () => { image.src = address; };
+      next.onerror = () => missing(image, true);
+      next.src = address;
+    }
+  }, EVERY);
+
+  // -- what changed on the server -----------------------------------------------------------------
+  const topics = (document.body.dataset.topics || "").split(" ").filter(Boolean);
+  if (!topics.length || !window.EventSource) return;
+  const address = "/events?" + topics.map((topic) => "topic=" + encodeURIComponent(topic)).join("&");
+  const shown = new WeakMap();
+  for (const region of document.querySelectorAll("[data-live]")) shown.set(region, region.innerHTML);
+
+  const beingUsed = (region) => {
+    const active = document.activeElement;
+    if (active && region.contains(active) && active.matches("input, select, textarea")) return true;
+    return [...region.querySelectorAll("input, select")].some((input) =>
+      input.type === "checkbox" ? input.checked !== input.defaultChecked
+        : "defaultValue" in input && input.value !== input.defaultValue);
+  };
+
+  const refresh = async () => {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (answer.redirected || answer.status === 401 || answer.status === 404) {
+      location.reload();
+      return;
+    }
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const region of document.querySelectorAll("[data-live]")) {
+      const next = fresh.getElementById(region.id);
+      if (!next || shown.get(region) === next.innerHTML || beingUsed(region)) continue;
+      const html = next.innerHTML;
+      const open = [...region.querySelectorAll("details[open][id]")].map((one) => one.id);
+      const active = region.contains(document.activeElement) ? document.activeElement : null;
+      const again = active && (active.id ? `#${CSS.escape(active.id)}`
+        : active.getAttribute("href") ? `a[href="${CSS.escape(active.getAttribute("href"))}"]` : "");
+      region.replaceWith(document.adoptNode(next));
+      shown.set(next, html);
+      for (const id of open) {
+        const one = document.getElementById(id);
+        if (one) one.open = true;
+      }
+      if (again) next.querySelector(again)?.focus();
+    }
+    watch();
+  };
+
+  let timer = 0;
+  const soon = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => refresh().catch(() => {}), 150);
+  };
+  let source = null;
+  let lost = 0;
+  const follow = () => {
+    if (source) return;
+    source = new EventSource(address);
+    source.addEventListener("changed", soon);
+    source.addEventListener("open", () => {
+      clearTimeout(lost);
+      if (root.classList.contains("link-lost")) soon();
+      root.classList.remove("link-lost");
+      root.dataset.live = "yes";
+    });
+    source.addEventListener("error", () => {
+      delete root.dataset.live;
+      clearTimeout(lost);
+      lost = setTimeout(() => root.classList.add("link-lost"), 4000);
+    });
+  };
+  // Browsers allow six connections to one server: a page that nobody sees gives its own back.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) {
+      source?.close();
+      source = null;
+    } else {
+      follow();
+      soon();
+    }
+  });
+  addEventListener("pagehide", () => { source?.close(); source = null; });
+  addEventListener("pageshow", (event) => { if (event.persisted) { follow(); soon(); } });
+  if (!document.hidden) follow();
+})();

@@ -1,0 +1,275 @@
+"""Every route, every standing, own and foreign objects: one answer each, over real sockets."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.access.operators import TABLE, Action, Relation, Standing
+from gateway.model.accounts import Scope
+from gateway.model.kinds import Authority
+from gateway.registry import clients, operators
+from gateway.web.authority import KIND_NAMES, Kind
+from gateway.web.gate import OPEN_UNCLAIMED
+from gateway.web.routing import Route, Side
+from gateway.web.table import ROUTES
+from tests.web.rig import PASSWORD, Browser, Found, Rig, add_owner, build_site, open_rig
+
+OPEN = {
+    ("GET", "/"), ("GET", "/health"), ("GET", "/static/{name}"), ("GET", "/setup"),
+    ("POST", "/setup"), ("GET", "/sign-in"), ("POST", "/sign-in"), ("POST", "/sign-out"),
+    ("GET", "/api/v1/openapi.json"), ("POST", "/api/v1/setup"),
+}  # fmt: skip
+"""The routes that ask for no standing; a new one must be argued for here."""
+
+BODIES: dict[str, dict[str, Any]] = {
+    "owner.add": {"account_name": "fresh", "full_name": "Fresh Owner", "password": PASSWORD},
+    "owner.set-password": {"password": PASSWORD},
+    "owner.enable": {"enabled": True},
+    "owner.set-authority": {"authority": "provider"},
+    "account.set-password": {"current": PASSWORD, "password": PASSWORD},
+    "token.add": {"name": "x", "scope": "read"},
+    "domain.rename": {"name": "Another"},
+    "site.describe": {"description": "Another"},
+    "site.enable": {"enabled": True},
+    "site.guests": {"allowed": False},
+    "site.implicit-users": {"allowed": False},
+    "service.hostname": {"hostname": "Another"},
+    "service.enable": {"enabled": True},
+    "service.ping-period": {"ping_period": 30},
+    "user.add": {"name": "Another"},
+    "user.rename": {"name": "Another"},
+    "user.enable": {"enabled": True},
+    "user.dedicate": {"dedicated": False},
+    "client.ping-period": {"ping_period": 30},
+    "camera.rename": {"name": "Another"},
+    "session.end": {"session": "none"},
+    "camera.look": {"where": "cam-1"},
+    "camera.probe": {"where": "cam-1"},
+}
+
+
+@dataclass
+class Estate:
+    """What one provider owns, by kind."""
+
+    owner: int
+    ids: dict[str, int] = field(default_factory=dict)
+
+
+async def _estate(rig: Rig, account: str, authority: Authority) -> Estate:
+    owner = await add_owner(rig.registry, account, authority)
+    domain, site, user = await rig.registry.write(lambda tx: build_site(tx, owner))
+    client = await rig.registry.write(lambda tx: clients.add(tx, site, user, owner))
+    token = await rig.registry.write(
+        lambda tx: operators.add_token(tx, "kept", owner, [Scope.READ])[1]
+    )
+    device = await rig.cameras.adopt(owner, site, f"cam-of-{account}", None, "Gate")
+    service = await rig.registry.read(
+        lambda reader: reader.number("SELECT min(id) FROM service WHERE site_id = ?", site)
+    )
+    return Estate(owner, {
+        "owner": owner, "domain": domain, "site": site, "user": user, "client": client.id,
+        "token": token.id, "device": device, "service": service,
+    })  # fmt: skip
+
+
+def _path(route: Route, estate: Estate) -> str:
+    values = {name: str(number) for name, number in estate.ids.items()}
+    values |= {"name": "app.css", "probe": "none"}
+    return re.sub(r"\{(\w+)\}", lambda match: values[match.group(1)], route.path)
+
+
+def _body(route: Route, estate: Estate) -> dict[str, Any]:
+    operation = route.operation
+    if operation is None:
+        return {}
+    body = dict(BODIES.get(operation.name, {}))
+    names = {known.name for known in operation.fields}
+    if "user_id" in names:
+        body["user_id"] = estate.ids["user"]
+    if "site_id" in names:
+        body |= {"site_id": estate.ids["site"], "name": "Door", "probe": "none"}
+        if "where" in names:
+            body |= {"where": "cam-1"}
+        else:
+            body.pop("where", None)
+    if "probe" not in names:
+        body.pop("probe", None)
+    return body
+
+
+def _expected(route: Route, standing: Standing, own: bool) -> bool:
+    """Tell from the table of access alone whether the route is to be served."""
+    if route.action is None:
+        return True
+    action = route.action
+    kind = route.kind
+    if route.operation is not None and route.operation.subject is not None:
+        kind = Kind.SITE  # what is authorized lies in the body; own or foreign all the same
+    if kind is Kind.NONE:
+        relation = Relation.NONE
+    elif kind is Kind.ACCOUNT:
+        relation = Relation.OWN if standing is not Standing.ANONYMOUS else Relation.NONE
+    else:
+        relation = Relation.OWN if own else Relation.FOREIGN
+    return relation in TABLE[action][standing]
+
+
+async def _ask(
+    session: aiohttp.ClientSession, rig: Rig, route: Route, estate: Estate, csrf: str
+) -> tuple[int, str]:
+    url = rig.url + _path(route, estate)
+    body = _body(route, estate)
+    more: dict[str, Any] = {"allow_redirects": False}
+    if route.method != "GET" and route.side is Side.API:
+        more |= {"json": body, "headers": {"X-CSRF-Token": csrf}}
+    elif route.method != "GET":
+        form = {key: ("1" if value is True else "" if value is False else value)
+                for key, value in body.items()}  # fmt: skip
+        more["data"] = {"csrf": csrf, **form}
+    async with session.request(route.method, url, **more) as answer:
+        if answer.content_type == "text/event-stream":
+            return answer.status, ""
+        return answer.status, await answer.text(errors="replace")
+
+
+def _refused(status: int, text: str, session_csrf: str) -> bool:
+    """Tell whether an answer is that of the authorizer, not of the object's own state."""
+    if status == 303 and not session_csrf:
+        return True  # a page leads somebody who has not signed in to the sign-in
+    return status in (401, 403) or (status == 404 and "does not exist any more. Reload" in text)
+
+
+@pytest.mark.timeout_s(240)
+@pytest.mark.parametrize("own", [True, False], ids=["own", "foreign"])
+@pytest.mark.parametrize("standing", list(Standing), ids=str)
+async def test_every_route_for_every_standing(tmp_path: Path, standing: Standing, own: bool):
+    async with open_rig(tmp_path) as rig:
+        rig.cameras.here = [Found("cam-1")]
+        await add_owner(rig.registry, "first", Authority.ADMINISTRATOR)
+        rig.server.desk.claimed = True
+        wrong = []
+        for number, route in enumerate(ROUTES):
+            if (route.method, route.path) in OPEN:
+                assert route.action is None
+                continue
+            authority = {
+                Standing.CONSUMER: Authority.CONSUMER, Standing.PROVIDER: Authority.PROVIDER,
+                Standing.ADMINISTRATOR: Authority.ADMINISTRATOR,
+            }.get(standing, Authority.PROVIDER)  # fmt: skip
+            mine = await _estate(rig, f"mine{number}", authority)
+            estate = mine if own else await _estate(rig, f"other{number}", Authority.PROVIDER)
+            browser = await _browser(rig, mine.owner, standing)
+            status, text = await _ask(browser.session, rig, route, estate, browser.csrf)
+            await browser.close()
+            assert status < 500, (route.method, route.path, status, text)
+            allowed = _expected(route, standing, own)
+            if _managing_an_administrator(route, standing, own):
+                allowed = False
+            if allowed == _refused(status, text, browser.csrf):
+                wrong.append(
+                    f"{route.method} {route.path}: {status}, allowed={allowed} {text[-300:]}"
+                )
+        assert not wrong, "\n".join(wrong)
+
+
+def _managing_an_administrator(route: Route, standing: Standing, own: bool) -> bool:
+    """Administrators are changed with the local tool only (04 section 5.5)."""
+    touches = route.action is Action.MANAGE_OWNERS and route.kind is Kind.OWNER
+    return touches and standing is Standing.ADMINISTRATOR and own
+
+
+async def _browser(rig: Rig, owner: int, standing: Standing) -> Browser:
+    """Return a signed-in browser without the cost of a password."""
+    browser = rig.browser()
+    if standing is Standing.ANONYMOUS:
+        return browser
+    token, _ = await rig.registry.write(lambda tx: operators.open_session(tx, owner))
+    browser.session.cookie_jar.update_cookies(
+        {"softnet_session": token.reveal()}, aiohttp.client.URL(rig.url)
+    )
+    await browser.get("/account")
+    assert browser.csrf
+    return browser
+
+
+@pytest.mark.timeout_s(120)
+@pytest.mark.parametrize("scope", list(Scope), ids=str)
+async def test_a_token_reaches_as_far_as_its_scope(tmp_path: Path, scope: Scope):
+    """A token of an administrator without the scope is refused, whatever its owner may do."""
+    administration = {Action.MANAGE_OWNERS, Action.MANAGE_SERVER, Action.VIEW_AUDIT}
+    async with open_rig(tmp_path) as rig:
+        rig.cameras.here = [Found("cam-1")]
+        rig.server.desk.claimed = True
+        wrong = []
+        for number, route in enumerate(ROUTES):
+            if route.side is not Side.API or route.action is None:
+                continue
+            estate = await _estate(rig, f"mine{number}", Authority.ADMINISTRATOR)
+            secret, _ = await rig.registry.write(
+                lambda tx, owner=estate.owner: operators.add_token(tx, "x", owner, [scope])
+            )
+            headers = {"Authorization": f"Bearer {secret.reveal()}"}
+            async with aiohttp.ClientSession(headers=headers) as session:
+                status, text = await _ask(session, rig, route, estate, "")
+            needed = Scope.MANAGE if route.changes else Scope.READ
+            if route.action in administration:
+                needed = Scope.ADMINISTER
+            order = [Scope.READ, Scope.MANAGE, Scope.ADMINISTER]
+            reaches = order.index(scope) >= order.index(needed)
+            lacking = (status == 403 and "lacks the scope" in text) or "more than itself" in text
+            if reaches == lacking:
+                wrong.append(f"{route.method} {route.path}: {status} {text[-200:]}")
+        assert not wrong, "\n".join(wrong)
+
+
+async def test_an_unclaimed_box_offers_the_setup_and_nothing_else(tmp_path: Path):
+    async with open_rig(tmp_path) as rig:
+        estate = Estate(1, dict.fromkeys(KIND_NAMES, 1))
+        headers = {"Authorization": f"Bearer {rig.token}"}
+        for holds_token in (False, True):
+            async with aiohttp.ClientSession(headers=headers if holds_token else {}) as session:
+                for route in ROUTES:
+                    if route.path in OPEN_UNCLAIMED:
+                        continue
+                    status, text = await _ask(session, rig, route, estate, "")
+                    if route.side is Side.API:
+                        assert (status, "unclaimed" in text) == (403, True), route.path
+                    else:
+                        assert status == 303, route.path
+
+
+def test_no_two_routes_are_the_same():
+    seen = [(route.method, route.path) for route in ROUTES]
+    assert len(seen) == len(set(seen))
+
+
+def test_every_route_says_what_it_does():
+    for route in ROUTES:
+        doing = [route.operation, route.query, route.handler]
+        views = 1 if route.view is not None and route.operation is None else 0
+        assert sum(one is not None for one in doing) + views == 1, route.path
+        assert (route.action is None) == ((route.method, route.path) in OPEN), route.path
+        if route.method != "GET":
+            assert route.csrf or route.side is Side.API, route.path
+        if route.side is Side.API and route.path != "/health":
+            assert route.summary, route.path
+
+
+async def test_what_is_not_in_the_table_is_not_served(tmp_path: Path):
+    async with open_rig(tmp_path) as rig:
+        served = {
+            (one.method, one.resource.canonical)
+            for one in rig.server._runner.app.router.routes()
+            if one.method != "HEAD"
+        }
+        table = {(route.method, route.path) for route in ROUTES}
+        strip = {(method, re.sub(r":[^{}]*(\{[^{}]*\})?[^{}]*(?=\})", "", path))
+                 for method, path in served}  # fmt: skip
+        assert strip == table
