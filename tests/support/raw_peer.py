@@ -98,12 +98,12 @@ class RawPeer:
         return message
 
     async def ended(self) -> None:
-        """Wait until the server closes."""
-        while True:
-            try:
-                await self.receive()
-            except (Gone, ConnectionError):
-                return
+        """Wait until the server closes, whatever it says before."""
+        try:
+            while await self._reader.read(65536):
+                pass
+        except ConnectionError:
+            pass
 
     async def close(self) -> None:
         self._writer.close()
