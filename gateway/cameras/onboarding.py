@@ -277,8 +277,10 @@ class Onboarding:
         name = record_name(device.identity)
         service = (self._vault.get(name) or {}).get("service", Secret(""))
         await self._vault.put(name, _fields(credentials, service))
+        unchanged = self._fleet.find(device_id).camera.credentials == credentials
         await self._fleet.settle()
-        await self.retry(device_id)
+        if unchanged:  # nothing for the fleet to see, but a person wants another try
+            await self.retry(device_id)
 
     async def retry(self, device_id: int) -> None:
         """Ask a camera anew that had refused the login, because a person says so."""

@@ -235,7 +235,10 @@ class RtspTunnel:
     async def _downstream(self, camera: socket.socket) -> None:
         mediator = self._mediator
         while True:
-            data = await sockets.receive(camera, READ_OCTETS)
+            try:
+                data = await sockets.receive(camera, READ_OCTETS)
+            except HostError:
+                data = b""  # a reset is an end: the client is told why, not cut off
             exchanges, waiting = mediator.exchanges, mediator.waiting
             mediator.camera_octets(data)
             await self._flush()
@@ -271,8 +274,12 @@ class RtspTunnel:
         async with self._to_camera:
             data = self._mediator.to_camera()
             if data and self._camera is not None:
-                await self._send(self._camera, data)
-                self._up += len(data)
+                try:
+                    await self._send(self._camera, data)
+                    self._up += len(data)
+                except HostError:
+                    broken = Unreachable("The camera broke the connection off.")
+                    self._mediator.camera_failed(broken)
         async with self._to_client:
             data = self._mediator.to_client()
             if data:

@@ -14,7 +14,7 @@ from gateway.access.ports import Actor, decide
 from gateway.base.clock import Clock
 from gateway.base.errors import GatewayError, NotFound
 from gateway.base.notices import Notice, NoticeHub, Severity
-from gateway.cameras.contract import RTSP_PORT, VirtualPort
+from gateway.cameras.contract import OPERATOR, RTSP_PORT, VirtualPort, holds
 from gateway.cameras.settings import CameraSettings
 from gateway.model.kinds import UserKind
 from gateway.net.tasks import TaskRoom
@@ -241,7 +241,7 @@ class SessionBook:
             if view.device_id != device_id:
                 continue
             actor = resolve(view.actor.kind, view.actor.user_id)
-            if actor is None or not decide(session.port.rule, actor):
+            if actor is None or not decide(session.port.rule, actor) or _demoted(view, actor):
                 session.carrier.end(REVOKED)
                 ended += 1
         return ended
@@ -281,6 +281,11 @@ class SessionBook:
             task = self._room.start(write(), name="audit")
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
+
+
+def _demoted(view: SessionView, actor: Actor) -> bool:
+    """Tell whether a session was given more at its beginning than its user may have now."""
+    return holds(view.actor.roles, OPERATOR) and not holds(actor.roles, OPERATOR)
 
 
 def _who(view: SessionView) -> str:

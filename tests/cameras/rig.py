@@ -16,8 +16,10 @@ from gateway.cameras.bridge import CameraBridge
 from gateway.cameras.facade import Cameras, CameraView
 from gateway.cameras.settings import CameraSettings
 from gateway.cameras.vault import Vault
+from gateway.discovery.service import DiscoveryService
 from gateway.driverkit.loader import DriverLoader
 from gateway.endpoint.client import ClientEndpoint
+from gateway.registry import audit
 from tests.endpoint.softnet import QUICK, Softnet, softnet
 
 LOADER = DriverLoader([drivers.rtsp.MANIFEST, drivers.simulated.MANIFEST])
@@ -34,6 +36,7 @@ class Rig:
     vault: Vault
     site_id: int
     settings: CameraSettings
+    discovery: DiscoveryService | None = None
     notices: NoticeHub = field(default_factory=NoticeHub)
     told: list[Notice] = field(default_factory=list)
 
@@ -50,7 +53,7 @@ class Rig:
             self.settings,
             registry=self.net.registry,
             datapath=self.net.datapath,
-            discovery=None,
+            discovery=self.discovery,
             vault=self.vault,
             loader=LOADER,
             server_address=self.net.host,
@@ -91,8 +94,6 @@ class Rig:
         return endpoint, endpoint.services[0].id
 
     async def audit(self) -> list[tuple[str, str, str]]:
-        from gateway.registry import audit
-
         await self.bridge.fleet.book.written()
         rows = await self.net.registry.read(lambda reader: audit.list_all(reader, limit=50))
         return [(row.action, row.outcome, row.detail) for row in reversed(rows)]

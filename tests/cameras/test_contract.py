@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.access.ports import Actor, decide
 from gateway.cameras import contract
+from gateway.cameras.http import own
+from gateway.cameras.live import CameraState
+from gateway.cameras.rtsp_translate import METHODS, OPERATOR_METHODS, REFUSED_METHODS
 from gateway.cameras.settings import CameraSettings
 from gateway.model import names
 from gateway.model.kinds import UserKind
@@ -59,3 +64,31 @@ def test_names_are_kept_where_they_are_legal():
     assert contract.service_hostname("Tür") == "T-r"
     assert contract.service_hostname("   ", "Axis P3245") == "Axis P3245"
     assert contract.service_version("v5.6.3 build;1") == "v5.6.3 build-1"
+
+
+def test_the_page_of_the_contract_says_what_the_code_does():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "contract.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines()
+            if line.startswith("| ")]  # fmt: skip
+    structure = contract.site_structure(CameraSettings())
+    ports = [row for row in rows if row[0].isdigit()]
+    assert ports == [[str(p.number), p.answers, f"`{p.lowest_role}`"] for p in contract.PORTS]
+    facts = {row[0]: row[1] for row in rows if len(row) == 2}
+    assert f"`{structure.service_type}`" in facts["service type"]
+    assert f"`{structure.contract_author}`" in facts["contract author"]
+    assert facts["roles, in this order"] == ", ".join(f"`{role}`" for role in structure.roles)
+    assert facts["owner role"] == f"`{structure.owner_role}`"
+    assert facts["guest support"].startswith(f"{int(structure.guest_support)}:")
+    events = {row[0].strip("`"): row[1:] for row in rows if len(row) == 5}
+    for event in structure.events:
+        kind, lifetime, queue, audience = events[event.name]
+        assert kind == event.kind.name.lower()
+        assert (int(lifetime), int(queue)) == (event.lifetime, event.queue_size)
+        if event.roles:
+            assert audience == ", ".join(f"`{role}`" for role in event.roles)
+    for method in (*METHODS, *OPERATOR_METHODS, *REFUSED_METHODS):
+        assert f"`{method}`" in page
+    for path in own.PATHS:
+        assert path in page
+    for state in CameraState:
+        assert f"`{state}`" in page

@@ -39,6 +39,8 @@ class _OneConnection(web.Server):
             max_line_size=LINE_MAX,
             max_field_size=LINE_MAX,
             auto_decompress=False,
+            # Nobody waits for the answer of a client that is gone, so the camera need not give it.
+            handler_cancellation=True,
         )
         self._over = over
 
@@ -64,6 +66,7 @@ class HttpCarrier:
         self._settings = settings
         self._close = close
         self._transport: asyncio.Transport | None = None
+        self._tasks: set[asyncio.Task[object]] = set()
         self._asked = asyncio.Event()
         self._over = asyncio.Event()
         self._reason = "The client ended the connection."
@@ -97,6 +100,8 @@ class HttpCarrier:
         finally:
             self._transport.abort()
             await server.shutdown(STOP_SECONDS)
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
             if self._close is not None:
                 await self._close()
         return SessionEnd(self._reason, self.octets_down, self.octets_up, self._fault)
@@ -112,6 +117,11 @@ class HttpCarrier:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self._asked.set()
+        task = asyncio.current_task()
+        if task is not None and task not in self._tasks:
+            # aiohttp forgets its task when the connection goes; it is awaited all the same.
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         try:
             response = await self._handle(request)
             self.octets_down += _octets(response)
