@@ -142,10 +142,7 @@ class Admission:
         self._install_service(peer)
 
     def _learn(self, service: SnapshotService) -> None:
-        # What is being stored counts at once; the snapshot that comes later says the same.
-        old = self._presence.snapshot
-        services = tuple(service if s.id == service.id else s for s in old.services)
-        self._presence.snapshot = dataclasses.replace(old, services=services)
+        self._presence.learn(service)
         self._group.follow(self._presence.snapshot)
 
     def _install_service(self, peer: ServicePeer) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gateway.model.kinds import ClientStatus, EndpointType, ServiceStatus, UserKind
-from gateway.model.snapshot import Member, SiteSnapshot
+from gateway.model.snapshot import Member, SiteSnapshot, SnapshotService
 from gateway.site.happenings import (
     ClientArrived,
     Close,
@@ -127,6 +128,11 @@ class Presence:
         if found:
             numbers = tuple(peer.connection for peer in found)
             self.effects.append(Send(numbers, found[0].kind, message))
+
+    def learn(self, service: SnapshotService) -> None:
+        """Let what is being stored of a service count at once; a later snapshot says the same."""
+        services = tuple(service if s.id == service.id else s for s in self.snapshot.services)
+        self.snapshot = dataclasses.replace(self.snapshot, services=services)
 
     def online_services(self) -> Iterator[ServicePeer]:
         """Yield the services that clients can reach."""

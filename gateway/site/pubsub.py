@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from dataclasses import dataclass, field
 
@@ -116,6 +117,9 @@ class EventBroker:
         """Handle whatever a service says about events."""
         if isinstance(message, NewStorageUid):
             self._presence.effects.append(StoreSeen(peer.id, storage_uid=message.storage_uid))
+            service = self._presence.snapshot.service(peer.id)
+            if service is not None:
+                self._presence.learn(dataclasses.replace(service, storage_uid=message.storage_uid))
         elif isinstance(message, Raise):
             self._raised(peer, message)
 

@@ -223,6 +223,10 @@ class Seat:
         """Read the site until nothing was stored during the read; then hand it over."""
         for _ in range(RELOAD_TRIES):
             self._reload_asked = False
+            while self._jobs:  # what the site counts as stored must be in the file first
+                job = self._jobs.popleft()
+                if job is not None:
+                    await self._write(job)
             stored = self._stored
             try:
                 snapshot = await self._around.registry.read(self._load)
@@ -235,10 +239,6 @@ class Seat:
             if stored == self._stored:
                 self._hand_over(snapshot)
                 return
-            while self._jobs:
-                job = self._jobs.popleft()
-                if job is not None:
-                    await self._write(job)
         self._break_off(ErrorCode.RESTART, ErrorCode.RESTART)
 
     def _load(self, reader: Reader) -> SiteSnapshot:

@@ -36,7 +36,6 @@ from gateway.tracker.seat import Surroundings
 from gateway.tracker.settings import TrackerSettings
 from gateway.tracker.sites import VOIDS_CREDENTIALS, SiteDirectory
 
-
 E = TypeVar("E")
 
 

@@ -341,6 +341,8 @@ def test_a_storage_uid_is_stored() -> None:
     scene = Scene()
     scene.stage.say(scene.service, pubsub.NewStorageUid(b"s" * 16))
     assert StoreSeen(1, storage_uid=b"s" * 16) in scene.stage.effects
+    again = scene.stage.service(1, STRUCTURE)
+    assert pubsub.LastStorageUid(b"s" * 16) in scene.stage.heard(again)
 
 
 def test_a_deleted_client_leaves_nothing_behind() -> None:
