@@ -1,8 +1,10 @@
 """A camera that sends as fast as its reader reads: the source for throughput benchmarks.
 
 Speaks enough RTSP for one interleaved stream, then writes whole interleaved frames from a memory
-file with sendfile. `GET_PARAMETER bench` on a connection asks for nothing; every connection is its
-own stream. Run: python bench/bulk_camera.py PORT [MBIT] ; MBIT paces each stream.
+file with sendfile; every connection is its own stream, whatever its path. With MBIT the stream is
+paced instead: a picture every 40 ms, which begins with the moment when it was sent.
+
+Run: python bench/bulk_camera.py PORT [MBIT]
 """
 
 from __future__ import annotations
@@ -14,40 +16,62 @@ import sys
 import threading
 import time
 
-FRAME = 1452
-CHUNK_FRAMES = 720  # about 1 MiB of whole frames
+PACKET = 1452  # octets of an RTP packet, without the 4 of its frame
+CHUNK_PACKETS = 720  # about 1 MiB of whole frames
+PICTURE_SECONDS = 0.04
+STAMP_AT = 4 + 12  # where the first packet's payload begins
+STAMP_SIZE = 20
 
 
-def memory_file() -> tuple[int, int]:
-    """Return a file descriptor with whole interleaved RTP frames, and its size."""
-    frame = b"$\x00" + FRAME.to_bytes(2, "big") + b"\x80\x60" + bytes(FRAME - 2)
-    data = frame * CHUNK_FRAMES
+def frame(marker: bool = False) -> bytes:
+    """Return one interleaved frame: channel 0, an RTP header and zeros."""
+    head = b"$\x00" + PACKET.to_bytes(2, "big") + b"\x80" + (b"\xe0" if marker else b"\x60")
+    return head + bytes(4 + PACKET - len(head))
+
+
+def picture_octets(mbit: float) -> int:
+    """Return the size of one picture of a paced stream, a whole number of frames."""
+    return max(1, round(mbit * 1e6 / 8 * PICTURE_SECONDS / (PACKET + 4))) * (PACKET + 4)
+
+
+def pour(sock: socket.socket) -> None:
+    """Send frames as fast as they are taken."""
+    data = frame() * CHUNK_PACKETS
     descriptor = os.memfd_create("frames")
-    os.write(descriptor, data)
-    return descriptor, len(data)
+    try:
+        os.write(descriptor, data)
+        while True:
+            at = 0
+            while at < len(data):
+                at += os.sendfile(sock.fileno(), descriptor, at, len(data) - at)
+    finally:
+        os.close(descriptor)
+
+
+def pace(sock: socket.socket, mbit: float) -> None:
+    """Send a picture every 40 ms, each packet with a write of its own as cameras do."""
+    count = picture_octets(mbit) // (PACKET + 4)
+    middle, last = frame(), frame(marker=True)
+    due = time.monotonic()
+    while True:
+        due += PICTURE_SECONDS
+        time.sleep(max(0.0, due - time.monotonic()))
+        stamp = f"{time.monotonic():020.9f}".encode()
+        sock.sendall(middle[:STAMP_AT] + stamp + middle[STAMP_AT + STAMP_SIZE :])
+        for _ in range(count - 2):
+            sock.sendall(middle)
+        sock.sendall(last)
 
 
 def stream(sock: socket.socket, mbit: float) -> None:
-    """Send frames until the reader is gone."""
-    descriptor, size = memory_file()
-    started, sent = time.monotonic(), 0
+    """Send until the reader is gone."""
     try:
-        while True:
-            at = 0
-            while at < size:
-                part = size - at
-                if mbit:
-                    ahead = sent * 8 / (mbit * 1e6) - (time.monotonic() - started)
-                    if ahead > 0:
-                        time.sleep(ahead)
-                    part = min(part, 20_000)
-                done = os.sendfile(sock.fileno(), descriptor, at, part)
-                at += done
-                sent += done
+        if mbit:
+            pace(sock, mbit)
+        else:
+            pour(sock)
     except OSError:
         pass
-    finally:
-        os.close(descriptor)
 
 
 def serve(sock: socket.socket, mbit: float) -> None:
@@ -92,6 +116,11 @@ def serve(sock: socket.socket, mbit: float) -> None:
     except OSError:
         pass
     finally:
+        # Wakes the thread that sends; it does not outlive its reader.
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
         sock.close()
 
 
