@@ -166,3 +166,24 @@ class AuditAppended(Change):
     """A row was added to the audit chain."""
 
     id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContactsChanged(Change):
+    """The contacts of an account, or the contact invitations it sent or received, changed."""
+
+    owner_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationsChanged(Change):
+    """Registration invitations, or requests for an account, changed; `id` is the last one."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxChanged(Change):
+    """A letter was put into the outbox, sent, given up or handed over."""
+
+    id: int

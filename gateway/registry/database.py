@@ -21,9 +21,9 @@ from gateway.base.clock import Clock
 from gateway.base.entropy import Entropy
 from gateway.base.errors import Conflict, Denied, GatewayError, HostError
 from gateway.base.setting import check
-from gateway.registry.changes import Change
+from gateway.registry.changes import Change, SettingChanged
 from gateway.registry.migrations import bring_up_to_date
-from gateway.registry.settings import RegistrySettings
+from gateway.registry.settings import RegistrySettings, in_force
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -113,6 +113,7 @@ class Registry:
         check(settings)
         self.path = path
         self.settings = settings
+        self._in_force = settings  # with what the file itself says; replaced whole by the writer
         self._clock = clock
         self._entropy = entropy
         self._loop = asyncio.get_running_loop()
@@ -226,6 +227,7 @@ class Registry:
                 if problems:
                     raise _damaged(self.path, "; ".join(problems))
                 bring_up_to_date(db)
+                self._in_force = in_force(db.conn, self.settings)
             except BaseException:
                 db.close()
                 raise
@@ -251,12 +253,14 @@ class Registry:
         with _explained(self.path):
             db.conn.execute("BEGIN IMMEDIATE")
             try:
-                tx = Tx(db, int(self._clock.wall()), self.settings, self._entropy)
+                tx = Tx(db, int(self._clock.wall()), self._in_force, self._entropy)
                 result = fn(tx)
                 db.conn.execute("COMMIT")
             except BaseException:
                 db.rollback()
                 raise
+            if any(isinstance(change, SettingChanged) for change in tx.changes):
+                self._in_force = in_force(db.conn, self.settings)
             return result, tx.changes
 
     def _finish(self) -> None:
@@ -305,7 +309,7 @@ class Registry:
             with _explained(self.path):
                 db.conn.execute("BEGIN")
                 try:
-                    return fn(Reader(db, int(self._clock.wall()), self.settings))
+                    return fn(Reader(db, int(self._clock.wall()), self._in_force))
                 finally:
                     db.rollback()
         finally:
@@ -320,6 +324,8 @@ def _connect(path: Path, *, read_only: bool) -> Database:
         conn.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         conn.execute("PRAGMA foreign_keys = ON")
         conn.execute("PRAGMA trusted_schema = OFF")
+        # SQLite folds only ASCII; people's names are searched and sorted in every script.
+        conn.create_function("casefold", 1, str.casefold, deterministic=True)
         if read_only:
             conn.execute("PRAGMA query_only = ON")
         else:

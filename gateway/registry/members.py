@@ -89,7 +89,7 @@ def add_user(
         enabled=int(enabled),
         created_at=tx.now,
     )
-    _announce(tx, domain_id)
+    announce_domain(tx, domain_id)
     return get_user(tx, user_id)
 
 
@@ -114,7 +114,7 @@ def rename_user(tx: Tx, user_id: int, name: str) -> DomainUser:
     if name != user.name:
         _name_is_free(tx, user.domain_id, name, besides=user_id)
         tx.run("UPDATE domain_user SET name = ? WHERE id = ?", name, user_id)
-        _announce(tx, user.domain_id)
+        announce_domain(tx, user.domain_id)
     return get_user(tx, user_id)
 
 
@@ -123,7 +123,7 @@ def set_user_enabled(tx: Tx, user_id: int, enabled: bool) -> DomainUser:
     user = get_user(tx, user_id)
     if user.enabled != enabled:
         tx.run("UPDATE domain_user SET enabled = ? WHERE id = ?", int(enabled), user_id)
-        _announce(tx, user.domain_id)
+        announce_domain(tx, user.domain_id)
     return get_user(tx, user_id)
 
 
@@ -132,7 +132,7 @@ def set_dedicated(tx: Tx, user_id: int, dedicated: bool) -> DomainUser:
     user = _editable(tx, user_id)
     if user.dedicated != dedicated:
         tx.run("UPDATE domain_user SET dedicated = ? WHERE id = ?", int(dedicated), user_id)
-        _announce(tx, user.domain_id)
+        announce_domain(tx, user.domain_id)
     return get_user(tx, user_id)
 
 
@@ -144,7 +144,7 @@ def delete_user(tx: Tx, user_id: int) -> None:
         tx.changed(ClientDeleted(site_id, client_id))
     tx.run("DELETE FROM domain_user WHERE id = ?", user_id)
     tx.changed(UserDeleted(user.domain_id, user_id))
-    _announce(tx, user.domain_id)
+    announce_domain(tx, user.domain_id)
 
 
 def set_roles(tx: Tx, site_id: int, user_id: int, role_ids: Iterable[int]) -> None:
@@ -282,7 +282,8 @@ def announce_sites(tx: Tx, domain_id: int) -> None:
         tx.changed(SiteChanged(site_id))
 
 
-def _announce(tx: Tx, domain_id: int) -> None:
+def announce_domain(tx: Tx, domain_id: int) -> None:
+    """Announce that the users of a domain changed, and with them perhaps each of its sites."""
     tx.changed(DomainChanged(domain_id))
     announce_sites(tx, domain_id)
 

@@ -11,6 +11,7 @@ from sqlite_utils import Database, Migrations
 from gateway.base.errors import HostError
 from gateway.registry.schema_box import APPLIANCE
 from gateway.registry.schema_model import MANAGEMENT_MODEL
+from gateway.registry.schema_people import PEOPLE
 
 STEPS = Migrations("gateway.registry")
 
@@ -25,6 +26,12 @@ def management_model(db: Database) -> None:
 def appliance(db: Database) -> None:
     """Create devices, tokens, the setup code and the audit chain."""
     db.executescript(APPLIANCE)
+
+
+@STEPS(name="0003_people")
+def people(db: Database) -> None:
+    """Add what contacts, invitations and mailed links need."""
+    db.executescript(PEOPLE)
 
 
 def step_names() -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from gateway.model.kinds import Authority
 from gateway.registry import domains, members
 from gateway.registry.changes import (
     ClientDeleted,
+    ContactsChanged,
     DomainDeleted,
     OwnerChanged,
     SiteChanged,
@@ -178,6 +179,7 @@ def delete(tx: Tx, owner_id: int) -> None:
     for site_id, client_id in tx.rows(elsewhere, owner_id, owner_id):
         tx.changed(ClientDeleted(site_id, client_id))
     _announce_shared(tx, owner_id)
+    _announce_partners(tx, owner_id)
     tx.run("DELETE FROM owner WHERE id = ?", owner_id)
     tx.changed(OwnerChanged(owner_id))
 
@@ -336,6 +338,7 @@ def _keep_an_administrator(tx: Tx, owner: Owner) -> None:
 def _announce_standing(tx: Tx, owner_id: int) -> None:
     """Announce that an account is served differently: its own sites and those shared with it."""
     tx.changed(OwnerChanged(owner_id))
+    _announce_partners(tx, owner_id)
     own = "SELECT s.id FROM site s JOIN domain d ON d.id = s.domain_id WHERE d.owner_id = ?"
     for (site_id,) in tx.rows(f"{own} ORDER BY s.id", owner_id):
         tx.changed(SiteChanged(site_id))
@@ -350,6 +353,18 @@ def _announce_shared(tx: Tx, owner_id: int) -> None:
     )
     for (domain_id,) in tx.rows(shared, owner_id):
         members.announce_sites(tx, domain_id)
+
+
+def _announce_partners(tx: Tx, owner_id: int) -> None:
+    """Announce whose lists of contacts or invitations show an account, and show it differently."""
+    rows = tx.rows(
+        "SELECT owner_id FROM contact WHERE partner_id = ?1"
+        " UNION SELECT to_owner_id FROM contact_invitation WHERE from_owner_id = ?1"
+        " UNION SELECT from_owner_id FROM contact_invitation WHERE to_owner_id = ?1",
+        owner_id,
+    )
+    for (other_id,) in rows:
+        tx.changed(ContactsChanged(other_id))
 
 
 def _refused() -> Denied:

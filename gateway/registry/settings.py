@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.base.errors import InvalidInput
-from gateway.base.setting import setting
+from gateway.base.setting import facts_of, setting
 from gateway.registry.changes import SettingChanged
 
 if TYPE_CHECKING:
@@ -114,3 +116,27 @@ def put(tx: Tx, name: str, value: str | None) -> None:
 def all_values(reader: Reader) -> dict[str, str]:
     """Return every named value."""
     return dict(reader.rows("SELECT name, value FROM setting ORDER BY name"))
+
+
+OVERLAY = "registry."
+"""Names under this prefix stand over the settings that the program was started with."""
+NOT_OVERLAID = frozenset({"readers", "queued_writes", "queued_hashes"})
+"""What is built when the file is opened cannot change while it is open."""
+
+
+def in_force(conn: sqlite3.Connection, given: RegistrySettings) -> RegistrySettings:
+    """Return the settings as the values kept in the file have them.
+
+    A value that is no number, or out of its bounds, is passed over: a file that was edited by hand
+    must not keep the gateway from starting.
+    """
+    stored = dict(conn.execute("SELECT name, value FROM setting WHERE name GLOB 'registry.*'"))
+    found: dict[str, int] = {}
+    for field, facts in facts_of(given):
+        text = stored.get(OVERLAY + field.name)
+        if text is None or field.name in NOT_OVERLAID or not text.isdecimal() or len(text) > 12:
+            continue
+        value = int(text)
+        if (facts.minimum or 0) <= value <= (facts.maximum or value):
+            found[field.name] = value
+    return dataclasses.replace(given, **found) if found else given

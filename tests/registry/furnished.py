@@ -7,10 +7,17 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.model.kinds import Authority, EventKind, GuestAccess, GuestSupport, SiteKind
+from gateway.model.kinds import (
+    Authority,
+    EventKind,
+    GuestAccess,
+    GuestSupport,
+    SiteKind,
+    UserKind,
+)
 from gateway.model.sites import Domain, Service, Site
 from gateway.model.structure import EventDefinition, SiteStructure
-from gateway.registry import domains, owners, services, sites, structure
+from gateway.registry import contacts, domains, members, owners, services, sites, structure
 from gateway.registry.changes import Change
 from gateway.registry.database import Registry, Tx
 from gateway.registry.passwords import PasswordRecord
@@ -102,3 +109,61 @@ def make_site(
     structure.store_for_service(tx, service.id, declared, "1.0", b"h" * 20)
     assert structure.build(tx, site.id, service.id)
     return Built(owner_id, domain, sites.get(tx, site.id), services.get(tx, service.id))
+
+
+def befriend(tx: Tx, one: int, other: int) -> tuple[int, int]:
+    """Make two accounts contacts; return each side's row."""
+    contacts.invite(tx, one, other)
+    contacts.accept(tx, other, one)
+    (mine,) = (found.id for found in contacts.list_for(tx, one) if found.partner_id == other)
+    (theirs,) = (found.id for found in contacts.list_for(tx, other) if found.partner_id == one)
+    return mine, theirs
+
+
+@dataclass(frozen=True)
+class Office:
+    """The scene of the second seed page: Markus shares two of three sites with Julia."""
+
+    markus: int
+    julia: int
+    contact_of_markus: int
+    contact_of_julia: int
+    domain: Domain
+    surveillance: Site
+    thermostat: Site
+    alarm: Site
+    robinson: int
+
+    def sites(self) -> tuple[int, int, int]:
+        return self.surveillance.id, self.thermostat.id, self.alarm.id
+
+
+def make_office(tx: Tx) -> Office:
+    markus = owners.add(tx, "markus", "Markus Schmidt", RECORD, Authority.PROVIDER).id
+    julia = owners.add(tx, "julia", "Julia Robinson", RECORD, Authority.CONSUMER).id
+    of_markus, of_julia = befriend(tx, markus, julia)
+    domain = domains.add(tx, markus, "Office Automation")
+    kinds = SiteKind.MULTI_SERVICE, SiteKind.SINGLE_SERVICE, SiteKind.SINGLE_SERVICE
+    declared = (
+        CAMERA,
+        SiteStructure("Thermo", "Argus", roles=("Administrator", "User")),
+        SiteStructure("iSentry", "Argus"),
+    )
+    names = ("Surveillance System", "Smart Thermostat", "Alarm System")
+    built = []
+    for name, kind, wanted in zip(names, kinds, declared, strict=True):
+        site = sites.add(tx, domain.id, name, kind)
+        if kind is SiteKind.MULTI_SERVICE:
+            for number in range(1, 5):
+                services.add(tx, site.id, f"Camera {number}")
+        for service in services.list_for(tx, site.id):
+            structure.store_for_service(
+                tx, service.id, wanted, "2.3.1", wanted.service_type[:1].encode() * 20
+            )
+        structure.build(tx, site.id, services.list_for(tx, site.id)[0].id)
+        built.append(sites.get(tx, site.id))
+    user = members.add_user(tx, domain.id, UserKind.CONTACT, "Robinson", contact_id=of_markus)
+    roles = {role.name: role.id for role in members.list_roles(tx, built[0].id)}
+    sites.set_default_role(tx, built[0].id, roles["User"])
+    members.add_site_user(tx, built[2].id, user.id)
+    return Office(markus, julia, of_markus, of_julia, domain, *built, user.id)

@@ -12,6 +12,7 @@ from gateway.base.errors import HostError
 from gateway.registry import audit, clients, members, migrations, snapshots
 from gateway.registry.schema_box import APPLIANCE
 from gateway.registry.schema_model import MANAGEMENT_MODEL
+from gateway.registry.schema_people import PEOPLE
 from tests.registry.furnished import OpenRegistry
 
 # What each released step was made of. A step that has been released never changes: add another.
@@ -23,6 +24,10 @@ RELEASED = {
     "0002_appliance": (
         APPLIANCE,
         "af077dcc0a3132d07bedf91df621af63ee3670ec30ced33faad8d498bb96d988",
+    ),
+    "0003_people": (
+        PEOPLE,
+        "d6c53f6172298fc38c8bd281256aa789cea448f0f6ca1e676c72a401e23edc1d",
     ),
 }
 
@@ -96,7 +101,7 @@ def test_a_step_that_fails_leaves_the_file_at_the_step_before(tmp_path, monkeypa
         assert [done.name for done in migrations.STEPS.applied(db)] == ["0001_management_model"]
         assert "device" not in db.table_names()
         monkeypatch.undo()
-        assert migrations.bring_up_to_date(db) == ("0002_appliance",)
+        assert migrations.bring_up_to_date(db) == ("0002_appliance", "0003_people")
     finally:
         db.close()
 
