@@ -44,6 +44,8 @@ from gateway.registry.changes import (
 )
 from gateway.registry.database import Reader, Registry, Tx
 
+COUNT_SECONDS = 2.0
+"""How old the octet counts of open sessions may be."""
 RETRY_SECONDS = 5.0
 """After a failed comparison, a full disk say, the next one."""
 SETTLE_SECONDS = 10.0
@@ -154,6 +156,7 @@ class CameraFleet:
             self._endings.append(self.discovery.subscribe(self._sighted))
         self._dirty.set()
         self._room.start(self._follow(), name="follow the registry")
+        self._room.start(self._count(), name="count octets")
 
     async def stop(self) -> None:
         """End every session and every service."""
@@ -165,6 +168,13 @@ class CameraFleet:
         self._served.clear()
         await self.book.written()
         await self._room.close()
+
+    async def _count(self) -> None:
+        """Keep the octet counts of open sessions fresh for whoever looks at them."""
+        while True:
+            await asyncio.sleep(COUNT_SECONDS)
+            if self.book.sessions:
+                await self._datapath.measure()
 
     async def settle(self) -> None:
         """Wait until what the registry has announced so far is served, or a little while."""

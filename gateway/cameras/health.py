@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from gateway.base.entropy import Entropy
 from gateway.base.errors import GatewayError, HostError, ProtocolViolation
@@ -49,26 +51,58 @@ async def look(camera: LiveCamera, seconds: float) -> None:
         sock.close()
 
 
-class HealthWatch:
-    """Looks after one camera for as long as `run` runs. `hint` makes it look now."""
+class Flow(Protocol):
+    """A connection that carries a camera's stream."""
 
-    def __init__(self, camera: LiveCamera, entropy: Entropy) -> None:
+    @property
+    def octets_down(self) -> int:
+        """Octets to the client so far."""
+
+
+class HealthWatch:
+    """Looks after one camera for as long as `run` runs. `hint` makes it look now.
+
+    `measure` brings the octet counts of the streams up to date. `lost` is called when a camera
+    that was online has gone: its streams would hang until their own limit.
+    """
+
+    def __init__(
+        self,
+        camera: LiveCamera,
+        entropy: Entropy,
+        measure: Callable[[], Awaitable[None]],
+        lost: Callable[[], None],
+    ) -> None:
         self._camera = camera
         self._entropy = entropy
+        self._measure = measure
+        self._lost = lost
         self._hint = asyncio.Event()
         self._failures = 0
-        self._busy = 0
+        self._flows: set[Flow] = set()
+        self._carried = -1
         self._pause = FIRST_RETRY_SECONDS
 
     def hint(self) -> None:
         """Look now: something was heard of the camera."""
         self._hint.set()
 
-    def streaming(self, change: int) -> None:
-        """Count the clients that watch; a camera that streams is not asked besides."""
-        self._busy += change
-        if change < 0:
-            self.hint()
+    def carries(self, flow: Flow) -> None:
+        """A client watches; a camera whose octets flow is not asked besides."""
+        self._flows.add(flow)
+
+    def carried(self, flow: Flow) -> None:
+        """A client has left."""
+        self._flows.discard(flow)
+        self.hint()
+
+    async def _flowing(self) -> bool:
+        """Tell whether any stream brought an octet since the last question."""
+        if not self._flows:
+            return False
+        await self._measure()
+        before, self._carried = self._carried, sum(flow.octets_down for flow in self._flows)
+        return self._carried != before
 
     async def run(self) -> None:
         """Watch for ever."""
@@ -85,7 +119,7 @@ class HealthWatch:
         camera, settings = self._camera, self._camera.settings
         if camera.state is CameraState.REFUSED:
             return settings.health_seconds
-        if self._busy and camera.state is CameraState.ONLINE:
+        if camera.state is CameraState.ONLINE and await self._flowing():
             return settings.health_seconds
         try:
             await look(camera, settings.health_answer_seconds)
@@ -93,7 +127,10 @@ class HealthWatch:
             self._failures += 1
             if self._failures < settings.health_failures and camera.state is CameraState.ONLINE:
                 return AFTER_FAILURE_SECONDS
+            was_online = camera.state is CameraState.ONLINE
             camera.set_state(CameraState.OFFLINE, _sentence(error))
+            if was_online:
+                self._lost()
             pause, longest = self._pause, settings.retry_max_seconds
             self._pause = min(2 * pause, longest)
             # Cameras of one switch come back together; they need not be asked in step.

@@ -43,6 +43,8 @@ from gateway.net.tasks import TaskRoom
 CSEQ_LEAST, CSEQ_SPAN = 100_000_000, 1_900_000_000
 """Nine or ten digits that fit 31 bits: no camera chokes on them, nobody guesses them."""
 
+CAMERA_LOST = "The camera does not answer any more."
+
 _SWITCHED_OFF = (
     ServiceStatus.DISABLED,
     ServiceStatus.SITE_DISABLED,
@@ -79,7 +81,9 @@ class ServedCamera:
         self._entropy = entropy
         self._room = room.child(f"camera {camera.device.id}")
         self._changed = changed
-        self.health = HealthWatch(camera, entropy)
+        self.health = HealthWatch(
+            camera, entropy, datapath.measure, lambda: self.hang_up(CAMERA_LOST)
+        )
         self.endpoint = ServiceEndpoint(
             uri,
             password,
@@ -164,7 +168,8 @@ class ServedCamera:
             return
         watches = port.number == contract.RTSP_PORT
         carrier = self._carrier(incoming.socket, actor, port)
-        self.health.streaming(1 if watches else 0)
+        if watches:
+            self.health.carries(carrier)
         try:
             end = await self._sessions.carry(
                 carrier,
@@ -177,7 +182,8 @@ class ServedCamera:
                 opened=self._changed,
             )
         finally:
-            self.health.streaming(-1 if watches else 0)
+            if watches:
+                self.health.carried(carrier)
             self._changed()
         camera.blame(end.fault)
 

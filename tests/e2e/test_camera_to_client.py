@@ -203,7 +203,7 @@ def test_10_taking_the_role_away_ends_the_picture_within_a_second(
     world: World, accounts: dict[str, Account]
 ) -> None:
     accounts["eve"] = world.make_account("Eve", "User")
-    forward, port = world.forward(accounts["eve"])
+    _, port = world.forward(accounts["eve"])
     player = play(world, port)
     (session,) = world.items("session", "list")
     assert session["user"] == "Eve"
@@ -221,7 +221,7 @@ def test_11_a_camera_unplugged_and_back_recovers_by_itself(
     world: World, accounts: dict[str, Account]
 ) -> None:
     accounts["carol"] = world.make_account("Carol", "User")
-    forward, port = world.forward(accounts["carol"])
+    _, port = world.forward(accounts["carol"])
     player = play(world, port)
     wire = world.camera_wire
     world.camera_host.run("ip", "link", "set", wire, "down")
