@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from gateway.base.clock import Clock
-from gateway.base.errors import GatewayError, RemoteError
+from gateway.base.errors import GatewayError, LocalError, RemoteError
 from gateway.base.notices import NoticeHub, Severity
 from gateway.model.kinds import EndpointType
 from gateway.net.stream import Pump
@@ -243,7 +243,12 @@ class Board:
         direction = Direction.TRACKER_TO_CLIENT
         if to is EndpointType.SERVICE:
             direction = Direction.TRACKER_TO_SERVICE
-        frame = catalogue.encode(direction, message)
+        try:
+            frame = catalogue.encode(direction, message)
+        except LocalError as error:
+            # A text from management that the protocol cannot carry must not stop the others.
+            _log.error("%s cannot be sent: %s", type(message).__name__, error)
+            return
         for number in connections:
             line = self._lines.get(number)
             if line is not None:

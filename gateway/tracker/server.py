@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,7 +38,12 @@ from gateway.tracker.seat import Surroundings
 from gateway.tracker.settings import TrackerSettings
 from gateway.tracker.sites import VOIDS_CREDENTIALS, SiteDirectory
 
+_log = logging.getLogger(__name__)
+
 E = TypeVar("E")
+
+STOP_LIMIT = 5.0
+"""Seconds that a stopping tracker gives the registry for what devices declared last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +95,14 @@ class TrackerServer:
         self._ledger = Ledger(registry)
         self._desk = LookupDesk(registry, self._room)
         self._board = Board(self._desk, self._deliver, self._offences, clock)
+        self._writing = self._room.child("sites")
         around = Surroundings(
             registry,
             self._board,
             self._ledger,
             notices,
             clock,
-            self._room,
+            self._writing,
             resources(entropy, proxies, stateless_guests_pass=settings.stateless_guests_pass),
         )
         self._sites = SiteDirectory(around, unload_after=settings.unload_after)
@@ -132,6 +140,12 @@ class TrackerServer:
             self._unsubscribe()
             self._unsubscribe = None
         self._board.abort_all()
+        try:
+            async with asyncio.timeout(STOP_LIMIT):
+                while len(self._writing):
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            _log.warning("the registry did not take everything in time; the rest is lost")
         await self._room.close()
         await self._ledger.flush()
 

@@ -188,3 +188,21 @@ async def test_a_default_role_goes_out_as_one_list(open_server: OpenServer) -> N
         while len(listed.users) < 13:
             listed = await service.until(UserList)
         await service.close()
+
+
+async def test_what_was_declared_last_survives_a_stop(open_server: OpenServer) -> None:
+    async with open_server() as server:
+        site_id = await server.site()
+        account = await server.service(site_id)
+        peers = [await online(server, account)]
+        others = [await server.service(site_id, f"Cam {n}") for n in range(6)]
+        for other in others:
+            peer = await server.connect_service(other)
+            assert await peer.install_service(CAMERA, "3.0") == ServiceOnline()
+            peers.append(peer)
+        await server.tracker.stop()
+        stored = await server.registry.read(lambda r: services.list_for(r, site_id))
+        assert [s.version for s in stored] == ["1.0"] + ["3.0"] * 6
+        for peer in peers:
+            await peer.ended()
+            await peer.close()
