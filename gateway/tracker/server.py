@@ -44,6 +44,7 @@ E = TypeVar("E")
 
 STOP_LIMIT = 5.0
 """Seconds that a stopping tracker gives the registry for what devices declared last."""
+STOP_STEP = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +141,11 @@ class TrackerServer:
             self._unsubscribe()
             self._unsubscribe = None
         self._board.abort_all()
-        try:
-            async with asyncio.timeout(STOP_LIMIT):
-                while len(self._writing):
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
+        for _ in range(round(STOP_LIMIT / STOP_STEP)):
+            if not len(self._writing):
+                break
+            await asyncio.sleep(STOP_STEP)
+        else:
             _log.warning("the registry did not take everything in time; the rest is lost")
         await self._room.close()
         await self._ledger.flush()
