@@ -62,7 +62,7 @@ class Renderer:
             auto_reload=False,
         )
         self._templates.filters.update(
-            ago=self._ago, when=_when, octets=_octets, cut=_cut, duration=_duration
+            ago=self._ago, when=_when, iso=_iso, octets=_octets, cut=_cut, duration=_duration
         )
         self._templates.globals.update(
             static=self._static,
@@ -131,6 +131,10 @@ def _duration(seconds: float) -> str:
 def _when(at: float) -> str:
     moment = datetime.datetime.fromtimestamp(at, datetime.UTC)
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _iso(at: float) -> str:
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat()
 
 
 def _octets(count: float) -> str:

@@ -10,9 +10,14 @@
     if (!button) return;
     const source = document.getElementById(button.dataset.copy);
     const told = () => {
-      const before = button.textContent;
+      if (button.dataset.told) return;
+      const before = [...button.childNodes];
+      button.dataset.told = "yes";
       button.textContent = "Copied";
-      setTimeout(() => { button.textContent = before; }, 1600);
+      setTimeout(() => {
+        button.replaceChildren(...before);
+        delete button.dataset.told;
+      }, 1600);
     };
     const byHand = () => {
       const range = document.createRange();
@@ -70,12 +75,24 @@
     }
   }, EVERY);
 
+  // -- times in the words of the reader's own clock
+  const localize = (place) => {
+    for (const time of place.querySelectorAll("time[datetime]")) {
+      const moment = new Date(time.dateTime);
+      if (!isNaN(moment)) time.textContent = moment.toLocaleString();
+    }
+  };
+
   // -- what changed on the server -----------------------------------------------------------------
   const topics = (document.body.dataset.topics || "").split(" ").filter(Boolean);
-  if (!topics.length || !window.EventSource) return;
+  if (!topics.length || !window.EventSource) {
+    localize(document);
+    return;
+  }
   const address = "/events?" + topics.map((topic) => "topic=" + encodeURIComponent(topic)).join("&");
   const shown = new WeakMap();
   for (const region of document.querySelectorAll("[data-live]")) shown.set(region, region.innerHTML);
+  localize(document);
 
   const beingUsed = (region) => {
     const active = document.activeElement;
@@ -102,6 +119,7 @@
       const again = active && (active.id ? `#${CSS.escape(active.id)}`
         : active.getAttribute("href") ? `a[href="${CSS.escape(active.getAttribute("href"))}"]` : "");
       region.replaceWith(document.adoptNode(next));
+      localize(next);
       shown.set(next, html);
       for (const id of open) {
         const one = document.getElementById(id);
