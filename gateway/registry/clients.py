@@ -68,7 +68,7 @@ def add(tx: Tx, site_id: int, user_id: int, creator_id: int) -> Client:
     user = members.get_user(tx, user_id)
     if user.domain_id != site.domain_id:
         raise NotFound("This user does not exist in the site's domain. Reload the page.")
-    _may_create(site, user, creator_id)
+    _may_create(tx, site, user, creator_id)
     _within_quotas(tx, site, user, creator_id)
     client_id = tx.insert(
         "client",
@@ -187,13 +187,16 @@ def store_description(
         tx.changed(ClientDescribed(row[0], client_id))
 
 
-def _may_create(site: Site, user: DomainUser, creator_id: int) -> None:
+def _may_create(tx: Tx, site: Site, user: DomainUser, creator_id: int) -> None:
     if user.kind is UserKind.GUEST:
         if not (site.guest_allowed and user.enabled):
             raise Conflict("Guests are not allowed on this site. Allow them first.")
     elif user.kind is UserKind.CONTACT:
         if user.partner_id != creator_id or user.contact_status is not ContactStatus.MUTUAL:
             raise Denied("Only the contact behind this user can create its clients.")
+        found = members.rights(tx, site.id)
+        if not any(rights.allowed for rights in found if rights.user.id == user.id):
+            raise Denied("This user has no rights on the site any more. Ask the domain's owner.")
     elif site.owner_id != creator_id:
         raise Denied("Only the owner of the domain can create clients of this user.")
 

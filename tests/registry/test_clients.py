@@ -106,7 +106,9 @@ async def test_only_the_partner_creates_clients_of_a_contact_user(open_registry:
         def share(tx):
             for mine, theirs in ((built.owner_id, julia), (julia, built.owner_id)):
                 tx.insert("contact", owner_id=mine, partner_id=theirs, name="C", created_at=1)
-            return members.add_user(tx, built.domain.id, UserKind.CONTACT, "Julia", contact_id=1)
+            user = members.add_user(tx, built.domain.id, UserKind.CONTACT, "Julia", contact_id=1)
+            members.set_roles(tx, built.site.id, user.id, [1])
+            return user
 
         user = await room.registry.write(share)
         with pytest.raises(Denied, match="Only the contact"):

@@ -11,9 +11,10 @@ import pytest
 from gateway.base.errors import Conflict, Denied, InvalidInput, NotFound
 from gateway.base.secret import Secret
 from gateway.model.kinds import Authority, UserKind
-from gateway.registry import clients, domains, members, operators, owners, sites
+from gateway.registry import clients, members, operators, owners
 from gateway.registry.changes import (
     ClientDeleted,
+    ContactsChanged,
     DomainDeleted,
     OwnerChanged,
     SiteChanged,
@@ -27,7 +28,7 @@ from gateway.registry.passwords import (
     hash_password,
     outdated,
 )
-from tests.registry.furnished import RECORD, Opened, OpenRegistry, make_owner, make_site
+from tests.registry.furnished import PLAIN, RECORD, Opened, OpenRegistry, make_owner, make_site
 
 PASSWORD = Secret("correct horse")
 WRONG = Secret("wrong horse")
@@ -243,13 +244,14 @@ async def test_deleting_an_account_tells_everyone_concerned(open_registry: OpenR
     async with open_registry() as room:
         built = await room.registry.write(make_site)
         julia = await room.write(make_owner, "julia")
-        shared_domain = await room.write(domains.add, built.owner_id, "Shared")
-        shared = await room.write(sites.add, shared_domain.id)
+        other = await room.registry.write(lambda tx: make_site(tx, PLAIN, owner_id=built.owner_id))
+        shared_domain, shared = other.domain, other.site
 
         def share(tx):
             for mine, theirs in ((built.owner_id, julia), (julia, built.owner_id)):
                 tx.insert("contact", owner_id=mine, partner_id=theirs, name="C", created_at=1)
             user = members.add_user(tx, shared_domain.id, UserKind.CONTACT, "Julia", contact_id=1)
+            members.add_site_user(tx, shared.id, user.id)
             return clients.add(tx, shared.id, user.id, julia)
 
         client = await room.registry.write(share)
@@ -258,6 +260,7 @@ async def test_deleting_an_account_tells_everyone_concerned(open_registry: OpenR
         assert changes == {
             OwnerChanged(julia), DomainDeleted(own.domain.id), SiteDeleted(own.site.id),
             ClientDeleted(shared.id, client.id), SiteChanged(shared.id),
+            ContactsChanged(built.owner_id),
         }  # fmt: skip
         with pytest.raises(NotFound):
             await room.read(owners.get, julia)
