@@ -78,6 +78,17 @@ def _bound_address(settings: GatewaySettings) -> str:
     return ""
 
 
+def _embedded_relay(settings: GatewaySettings, secret: Secret) -> ProxyEntry:
+    ipv4, ipv6 = settings.server.public_ipv4, settings.server.public_ipv6
+    return ProxyEntry(
+        EMBEDDED_RELAY,
+        secret,
+        ipaddress.IPv4Address(ipv4) if ipv4 else None,
+        ipaddress.IPv6Address(ipv6) if ipv6 else None,
+        embedded=True,
+    )
+
+
 def _with_loopback(settings: GatewaySettings) -> GatewaySettings:
     """Return the settings with cameras on this very machine allowed, as virtual ones are."""
     return dataclasses.replace(
@@ -165,17 +176,10 @@ class Gateway:
         )
         await relay.start()
         self._stops.append(("relay", relay.stop))
-        public = settings.server.public_ipv4
         tracker = TrackerServer(
             settings.server,
             registry=self._registry,
-            proxies=ProxyDirectory(
-                (
-                    ProxyEntry(
-                        EMBEDDED_RELAY, secret, ipaddress.IPv4Address(public) if public else None
-                    ),
-                )
-            ),
+            proxies=ProxyDirectory((_embedded_relay(settings, secret),)),
             notices=self._notices,
             clock=clock,
             entropy=entropy,

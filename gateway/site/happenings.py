@@ -30,6 +30,14 @@ class Path:
         return self.local is not None and self.local.version == 6
 
 
+def this_machine(local: IpAddress | None) -> bool:
+    """Tell whether an endpoint reached us at the machine's own address, so lives here itself.
+
+    Other addresses of 127.0.0.0/8 stand for hosts of their own, as in tests on one machine.
+    """
+    return local is not None and str(local) in ("127.0.0.1", "::1")
+
+
 # -- inputs ------------------------------------------------------------------------------------
 
 

@@ -6,25 +6,27 @@ import ipaddress
 from dataclasses import dataclass
 
 from gateway.base.secret import Secret
-from gateway.site.happenings import Path
+from gateway.site.happenings import Path, this_machine
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyEntry:
     """One proxy: its number, the secret it shares with us, and its public addresses.
 
-    Without any address it is the machine that the tracker runs on: each endpoint is told the
-    address at which it reached the tracker.
+    An `embedded` one runs on the tracker's machine: an endpoint that comes over loopback, and any
+    endpoint while no address is given, is told the address at which it reached the tracker.
     """
 
     server_id: int
     secret: Secret
     ipv4: ipaddress.IPv4Address | None = None
     ipv6: ipaddress.IPv6Address | None = None
+    embedded: bool = False
 
     def address_for(self, path: Path) -> bytes | None:
         """Return the address for an endpoint: its own family first, then the other (trap T18)."""
-        if self.ipv4 is None and self.ipv6 is None:
+        here = self.embedded and this_machine(path.local)
+        if here or (self.ipv4 is None and self.ipv6 is None):
             return None if path.local is None else path.local.packed
         first, second = (self.ipv6, self.ipv4) if path.ipv6 else (self.ipv4, self.ipv6)
         found = first or second

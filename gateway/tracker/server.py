@@ -28,7 +28,7 @@ from gateway.registry.changes import (
     ServiceDeleted,
 )
 from gateway.registry.database import Registry
-from gateway.site.happenings import Input, IpAddress
+from gateway.site.happenings import Input, IpAddress, this_machine
 from gateway.site.proxies import ProxyDirectory
 from gateway.site.site import resources
 from gateway.tracker.ledger import Ledger
@@ -216,7 +216,9 @@ class TrackerServer:
 
     def _answer(self, pump: Pump[BalancerAsked], machine: BalancerServer, found: Found) -> None:
         local = ip_of(pump.local[0])
-        address = None if local is None else self._public[local.version] or local
+        # Whoever lives here need not find a way round the router to its own machine.
+        public = None if local is None or this_machine(local) else self._public[local.version]
+        address = public or local
         if isinstance(found, Refusal):
             pump.command(lambda _now: machine.refuse(found.code))
         elif address is not None:
