@@ -6,4 +6,6 @@ listener     bind, accept, limit, drain
 sockets      raw sockets, for connections that end in the data path
 datapath     the door to the relay process
 splice_loop  the relay process itself
+datagram     the door to the process that relays datagrams
+splice_udp   that process
 """

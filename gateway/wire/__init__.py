@@ -12,6 +12,7 @@ membership  users as services see them, the acting user as a client sees it
 groups      services as clients see them
 connect     brokered TCP and UDP connections, through the tracker
 rendezvous  the control connections of the proxy, and the data header
+datagrams   what endpoints of UDP connections show the proxy and each other
 rpc         procedure calls
 pubsub      events
 balancer    the one question that finds the tracker

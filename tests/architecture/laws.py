@@ -85,7 +85,7 @@ PROGRAM_STARTERS = frozenset(
     "os.execvp os.execvpe os.execl os.execlp asyncio.create_subprocess_exec "
     "asyncio.create_subprocess_shell".split()
 )
-PROGRAM_ROOMS = ("gateway.appliance", "gateway.net.datapath")
+PROGRAM_ROOMS = ("gateway.appliance", "gateway.net.datapath", "gateway.net.datagram")
 
 # The virtual camera is a program of its own that stands on the network beside the gateway: it
 # opens its own sockets, starts its encoder and speaks on its terminal.
