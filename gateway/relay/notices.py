@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.base.notices import Notice
+from gateway.model.kinds import TransportKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayOpened(Notice):
-    """Two ends found each other and octets flow; `number` names the connection in RelayClosed."""
+    """Two ends found each other; `number` and `transport` name the connection in RelayClosed."""
 
     number: int
     client_address: str
     service_address: str
+    transport: TransportKind = TransportKind.TCP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,4 +29,5 @@ class RelayClosed(Notice):
     octets_to_client: int
     seconds: float
     reason: str
-    """Name of a net.datapath.EndReason."""
+    """Name of a net.datapath.EndReason, over UDP of a net.datagram.DatagramEndReason."""
+    transport: TransportKind = TransportKind.TCP

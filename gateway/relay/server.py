@@ -1,4 +1,4 @@
-"""The TCP rendezvous and relay (02 sections 6 and 8.3).
+"""The TCP rendezvous and relay (02 sections 6 and 8.3); it starts the half for UDP as well.
 
 Control connections are conversations pumped by asyncio. Data connections are raw sockets: exactly
 17 octets are read from each, and when both sides of a uid are there, both sockets go to the data
@@ -16,46 +16,37 @@ from dataclasses import dataclass
 
 from gateway.base.clock import Clock
 from gateway.base.entropy import Entropy
-from gateway.base.errors import Conflict, GatewayError, InvalidInput, RemoteError
+from gateway.base.errors import Conflict, GatewayError, InvalidInput
 from gateway.base.notices import NoticeHub
 from gateway.base.secret import Secret
 from gateway.net.datapath import DataPath, EndReason, Pair, PairEnd, PairLimits
-from gateway.net.listener import Listener, adopt
-from gateway.net.sockets import addresses, read_exactly, reset
-from gateway.net.stream import Pump
+from gateway.net.listener import Listener
+from gateway.net.sockets import read_exactly, reset
 from gateway.net.tasks import TaskRoom
 from gateway.protocol.pairing import (
     AuthenticationRefused,
     ControlConversation,
     ControlEvent,
     DirectFailed,
-    Dismiss,
     Order,
     Party,
     PartyAuthenticated,
     Presented,
     RelayPolicy,
     Rendezvous,
-    Tell,
 )
+from gateway.relay.controls import Complaints, Control, ControlDesk
 from gateway.relay.notices import RelayClosed, RelayOpened
 from gateway.relay.settings import RelaySettings
+from gateway.relay.udp import UdpHalf
 from gateway.wire.rendezvous import DATA_HEADER_SIZE, ProxyRole, data_header
 
 _log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
 """Between two looks for meetings that are over."""
-COMPLAINT_SECONDS = 10.0
-"""At most one log line of a kind in this time, however many peers misbehave."""
 
-
-@dataclass(slots=True)
-class _Control:
-    conversation: ControlConversation
-    peer: str
-    pump: Pump[ControlEvent] | None = None
-    party: Party | None = None
+_Control = Control[ControlConversation, ControlEvent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +81,11 @@ class RendezvousServer:
         self._parent = room
         self._notices = notices
         self._room: TaskRoom | None = None
-        self._controls: dict[int, _Control] = {}
-        self._last_handle = 0
+        self._parties: dict[int, Party] = {}
         self._waiting: dict[bytes, _Waiting] = {}
         self._handshakes: collections.Counter[str] = collections.Counter()
         self._pairs: set[Pair] = set()
-        self._complaints: dict[str, tuple[float, int]] = {}
+        self._complain = Complaints(clock, _log)
         self._limits = PairLimits(
             idle=settings.idle_seconds,
             stall=settings.stall_seconds,
@@ -104,6 +94,8 @@ class RendezvousServer:
         )
         self.control_addresses: list[tuple[str, int]] = []
         self.data_addresses: list[tuple[str, int]] = []
+        self.udp: UdpHalf | None = None
+        """The half for UDP connections, while the server runs and the settings want it."""
 
     @property
     def relayed(self) -> int:
@@ -116,11 +108,24 @@ class RendezvousServer:
             raise Conflict("The relay is running already.")
         settings = self._settings
         room = self._parent.child("relay")
-        self._control_listener = Listener(
-            room,
-            self._control_accepted,
-            limit=settings.controls_max,
-            per_peer=settings.controls_per_peer,
+        self._desk = ControlDesk[ControlConversation, ControlEvent](
+            settings,
+            clock=self._clock,
+            room=room,
+            make=lambda handle, peer, port: ControlConversation(
+                handle, peer, port, secret=self._secret, entropy=self._entropy
+            ),
+            happened=self._happened,
+            left=self._left,
+            complain=self._complain,
+        )
+        udp = UdpHalf(
+            settings,
+            secret=self._secret,
+            clock=self._clock,
+            entropy=self._entropy,
+            room=room,
+            notices=self._notices,
         )
         self._data_listener = Listener(
             room,
@@ -131,9 +136,14 @@ class RendezvousServer:
         try:
             hosts = settings.bind_addresses
             self.data_addresses = self._data_listener.open(hosts, settings.data_port)
-            self.control_addresses = self._control_listener.open(hosts, settings.control_port)
-        except GatewayError:
+            self.control_addresses = self._desk.listener.open(hosts, settings.control_port)
+            if settings.udp:
+                await udp.start()
+                self.udp = udp
+        except BaseException:
             self._data_listener.close()
+            self._desk.cut()
+            await room.close()
             raise
         self._rendezvous = Rendezvous(
             entropy=self._entropy,
@@ -149,12 +159,13 @@ class RendezvousServer:
         room, self._room = self._room, None
         if room is None:
             return
-        self._control_listener.close()
+        self._desk.listener.close()
         self._data_listener.close()
+        udp, self.udp = self.udp, None
+        if udp is not None:
+            await udp.stop()
         await room.close()
-        for control in list(self._controls.values()):
-            if control.pump is not None:
-                control.pump.abort()
+        self._desk.cut()
         for uid in list(self._waiting):
             self._drop_waiting(uid)
         pairs = list(self._pairs)
@@ -165,63 +176,25 @@ class RendezvousServer:
 
     # -- control connections
 
-    def _control_accepted(self, sock: socket.socket, peer: str) -> None:
-        assert self._room is not None
-        self._last_handle += 1
-        handle = self._last_handle
-        conversation = ControlConversation(
-            handle, peer, addresses(sock)[1][1], secret=self._secret, entropy=self._entropy
-        )
-        control = self._controls[handle] = _Control(conversation, peer)
-        control.pump = Pump(
-            conversation,
-            self._clock,
-            lambda _, event: self._happened(control, event),
-            lambda _, reason: self._control_closed(handle, reason),
-        )
-        self._room.start(self._adopt(sock, handle, control.pump), name="control connection")
-
-    async def _adopt(self, sock: socket.socket, handle: int, pump: Pump[ControlEvent]) -> None:
-        try:
-            await adopt(sock, pump)
-        except BaseException as error:
-            sock.close()
-            self._control_closed(handle, None)
-            if not isinstance(error, OSError):
-                raise
-
     def _happened(self, control: _Control, event: ControlEvent) -> None:
         now = self._clock.monotonic()
         if isinstance(event, PartyAuthenticated):
-            control.party = event.party
+            self._parties[control.handle] = event.party
             self._carry_out(self._rendezvous.arrive(event.party, now))
         elif isinstance(event, DirectFailed):
-            assert control.party is not None
-            self._carry_out(self._rendezvous.direct_failed(control.party, now))
+            party = self._parties[control.handle]
+            self._carry_out(self._rendezvous.direct_failed(party, now))
         elif isinstance(event, AuthenticationRefused):
             self._complain("answered the challenge wrongly", control.peer)
 
     def _carry_out(self, orders: list[Order]) -> None:
         for order in orders:
-            control = self._controls.get(order.handle)
-            if control is None or control.pump is None:
-                continue
-            conversation = control.conversation
-            if isinstance(order, Tell):
-                conversation.tell(order.message)
-            elif isinstance(order, Dismiss):
-                conversation.dismiss()
-            control.pump.flush()
+            self._desk.carry_out(order)
 
-    def _control_closed(self, handle: int, reason: GatewayError | None) -> None:
-        control = self._controls.pop(handle, None)
-        if control is None:
-            return
-        self._control_listener.released(control.peer)
-        if control.party is not None:
-            self._rendezvous.leave(control.party)
-        if isinstance(reason, RemoteError):
-            self._complain(f"broke the rendezvous protocol ({reason})", control.peer, "protocol")
+    def _left(self, handle: int) -> None:
+        party = self._parties.pop(handle, None)
+        if party is not None:
+            self._rendezvous.leave(party)
 
     # -- data connections
 
@@ -340,15 +313,3 @@ class RendezvousServer:
             await asyncio.sleep(SWEEP_SECONDS)
             for uid in self._rendezvous.expire(self._clock.monotonic()):
                 self._drop_waiting(uid)
-
-    def _complain(self, what: str, peer: str, kind: str = "") -> None:
-        """Log what a peer did, once per kind and COMPLAINT_SECONDS."""
-        kind = kind or what
-        now = self._clock.monotonic()
-        quiet_until, untold = self._complaints.get(kind, (0.0, 0))
-        if now < quiet_until:
-            self._complaints[kind] = (quiet_until, untold + 1)
-            return
-        self._complaints[kind] = (now + COMPLAINT_SECONDS, 0)
-        more = f"; {untold} more since the last such line" if untold else ""
-        _log.warning("%s %s%s", peer, what, more)

@@ -30,7 +30,7 @@ class RelaySettings:
     )
     direct: bool = setting(
         False,
-        help="Let endpoints that offer it try a direct IPv4 connection before relaying.",
+        help="Let endpoints try a direct IPv4 connection, TCP or UDP, before relaying.",
     )
     controls_max: int = setting(
         2_000, minimum=2, maximum=100_000, help="Control connections at once."
@@ -73,4 +73,50 @@ class RelaySettings:
         256 * 1024, minimum=0, maximum=16 * 1024 * 1024, unit="octets",
         help="Receive buffer towards the service: bounds stale video, and the rate at long round "
         "trips (256 KiB: 5 MB/s at 50 ms). 0: the system's.",
+    )  # fmt: skip
+    udp: bool = setting(True, help="Serve UDP connections as well, in a process of their own.")
+    udp_port: int = setting(
+        7779,
+        minimum=0,
+        maximum=65535,
+        help="TCP and UDP port of the UDP rendezvous; endpoints know only 7779. 0 is for tests.",
+    )
+    udp_direct_ipv6: bool = setting(
+        False,
+        help="With `direct`: let UDP endpoints try it over IPv6 too; the reference never did.",
+    )
+    udp_same_address: bool = setting(
+        True,
+        help="Take an endpoint's datagrams only from the address of its control connection, so "
+        "that nobody can be made a target. Off: for networks with several public addresses.",
+    )
+    udp_pairs_max: int = setting(
+        2_000, minimum=1, maximum=100_000, help="Relayed UDP connections at once."
+    )
+    udp_pairs_per_peer: int = setting(
+        2_000, minimum=1, maximum=200_000, help="Ends of relayed UDP connections at one address."
+    )
+    udp_idle_seconds: float = setting(
+        120.0, minimum=1.0, maximum=86_400.0, unit="s",
+        help="A relayed UDP connection without a datagram for so long is ended.",
+    )  # fmt: skip
+    udp_datagram_octets: int = setting(
+        16_384, minimum=1_452, maximum=65_507, unit="octets",
+        help="The largest datagram that is relayed.",
+    )  # fmt: skip
+    udp_pair_packets: int = setting(
+        20_000, minimum=1, maximum=10_000_000, unit="/s",
+        help="Datagrams of one relayed connection, both directions together; more are dropped.",
+    )  # fmt: skip
+    udp_pair_octets: int = setting(
+        16 * 1024 * 1024, minimum=1_452, maximum=1 << 40, unit="octets/s",
+        help="Octets of one relayed UDP connection, both directions together.",
+    )  # fmt: skip
+    udp_total_packets: int = setting(
+        100_000, minimum=1, maximum=100_000_000, unit="/s",
+        help="Datagrams of all relayed connections together; more are dropped.",
+    )  # fmt: skip
+    udp_total_octets: int = setting(
+        64 * 1024 * 1024, minimum=1_452, maximum=1 << 40, unit="octets/s",
+        help="Octets of all relayed UDP connections together.",
     )  # fmt: skip

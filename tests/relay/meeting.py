@@ -75,13 +75,19 @@ async def relay_server(
     host: str = "", *, entropy: Entropy | None = None, **settings
 ) -> AsyncIterator[Running]:
     """A relay on ports of its own unless told otherwise; everything must be let go at the end."""
-    settings = {"control_port": 0, "data_port": 0} | settings
+    settings = {
+        "bind_addresses": (host or own_address(),),
+        "control_port": 0,
+        "data_port": 0,
+        "udp": False,
+        "udp_port": 0,
+    } | settings
     clock, hub = MovableClock(), NoticeHub()
     async with TaskRoom("test") as room:
         datapath = DataPath(room, clock)
         await datapath.start()
         server = RendezvousServer(
-            RelaySettings(bind_addresses=(host or own_address(),), **settings),
+            RelaySettings(**settings),
             secret=Secret(SECRET),
             datapath=datapath,
             clock=clock,
@@ -91,8 +97,8 @@ async def relay_server(
         )
         running = Running(server, datapath, clock)
         hub.subscribe(Notice, running.notices.append)
-        await server.start()
         try:
+            await server.start()
             yield running
         finally:
             await server.stop()
@@ -100,11 +106,12 @@ async def relay_server(
             while _dialled:
                 _dialled.pop().close()
         await asyncio.sleep(0.01)  # transports report their end in the next turns of the loop
-        assert not server._controls
+        assert not server._desk.controls
+        assert not server._parties
         assert not server._waiting
         assert not server._handshakes
         assert not server._pairs
-        assert server._control_listener.count == server._data_listener.count == 0
+        assert server._desk.listener.count == server._data_listener.count == 0
 
 
 async def dial(address: tuple[str, int], local: tuple[str, int] | None = None) -> socket.socket:

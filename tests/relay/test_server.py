@@ -128,7 +128,7 @@ async def test_garbage_on_the_control_port_closes_it(
         sock = await dial(running.control)
         await send(sock, octets)
         await ended(sock)
-        assert not running.server._controls
+        assert not running.server._desk.controls
 
 
 async def test_wrong_answers_are_refused_with_one_line_in_the_log(
@@ -218,7 +218,7 @@ async def test_limits_of_one_peer_hold() -> None:
         for sock in controls:
             sock.close()
         async with asyncio.timeout(5):
-            while running.server._controls:
+            while running.server._desk.controls:
                 await asyncio.sleep(0.01)
         client, service = await meet(running, UID)
         await send(client, b"room again")
@@ -254,7 +254,7 @@ async def test_silent_connections_and_many_meetings_leave_nothing() -> None:
             else:
                 sock.close()
         async with asyncio.timeout(5):
-            while running.server.relayed or running.server._controls:
+            while running.server.relayed or running.server._desk.controls:
                 await asyncio.sleep(0.01)
         assert len(list(descriptors.iterdir())) <= before
 
@@ -285,7 +285,10 @@ async def test_it_starts_only_with_a_secret_and_a_free_port() -> None:
         with pytest.raises(InvalidInput):
             RendezvousServer(RelaySettings(), secret=Secret(""), **arguments)
         taken = RelaySettings(
-            bind_addresses=(running.control[0],), control_port=running.control[1], data_port=0
+            bind_addresses=(running.control[0],),
+            control_port=running.control[1],
+            data_port=0,
+            udp_port=0,
         )
         second = RendezvousServer(taken, secret=Secret("x"), **arguments)
         with pytest.raises(HostError):
