@@ -10,7 +10,10 @@ from gateway.model.kinds import Authority
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """An account; times are Unix seconds, `locked_until` is None unless it is locked."""
+    """An account; times are Unix seconds, `locked_until` is None unless it is locked.
+
+    `email` is confirmed; `email_pending` was only typed and is of no use until it is.
+    """
 
     id: int
     account_name: str
@@ -21,6 +24,7 @@ class Owner:
     locked_until: int | None
     created_at: int
     last_login_at: int | None
+    email_pending: str | None = None
 
     @property
     def eligible(self) -> bool:
@@ -73,3 +77,41 @@ class AuditEntry:
     detail: str
     outcome: str
     hash: bytes
+
+
+class InvitationState(enum.IntEnum):
+    """What became of an invitation to register (04 section 4.6)."""
+
+    VALID = 0
+    ACCEPTED = 1
+    EXPIRED = 2
+    ACCOUNT_GONE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """An invitation to register; whoever has `key` may use it, so only administrators see it."""
+
+    id: int
+    inviter_id: int
+    inviter_name: str
+    key: str = field(repr=False)
+    email: str | None
+    text: str
+    make_provider: bool
+    state: InvitationState
+    created_at: int
+    expires_at: int
+    accepted_at: int | None
+    new_owner_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRequest:
+    """Somebody asked for an account on a box that cannot send mail."""
+
+    id: int
+    email: str
+    message: str
+    source: str
+    created_at: int

@@ -107,14 +107,26 @@ def contact_name(text: str) -> str:
 
 
 def email(text: str) -> str:
-    """Check the form of a mail address: something @ something . something, up to 256."""
+    """Check the form of a mail address: something @ something . something, up to 256.
+
+    A domain in another script is returned as mail servers know it (IDNA).
+    """
     text = text.strip()
+    refused = InvalidInput(
+        f"This is not a mail address of at most {EMAIL_MAX} characters. "
+        "Write it like name@example.org.",
+        "email",
+    )
     if len(text) > EMAIL_MAX or not _EMAIL.fullmatch(text) or _control(text):
-        raise InvalidInput(
-            f"This is not a mail address of at most {EMAIL_MAX} characters. "
-            "Write it like name@example.org.",
-            "email",
-        )
+        raise refused
+    person, _, domain = text.rpartition("@")
+    if not domain.isascii():
+        try:
+            text = f"{person}@{domain.encode('idna').decode('ascii')}"
+        except UnicodeError:
+            raise refused from None
+    if len(text) > EMAIL_MAX:
+        raise refused
     return text
 
 

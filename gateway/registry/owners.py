@@ -29,7 +29,8 @@ from gateway.registry.passwords import (
 from gateway.registry.settings import RegistrySettings
 
 _SELECT = """
-SELECT id, account_name, full_name, authority, enabled, email, locked_at, created_at, last_login_at
+SELECT id, account_name, full_name, authority, enabled, email, locked_at, created_at,
+       last_login_at, email_pending
   FROM owner
 """
 
@@ -78,7 +79,13 @@ def get(reader: Reader, owner_id: int) -> Owner:
 
 def by_account_name(reader: Reader, account_name: str) -> Owner | None:
     """Return the account with this name in whatever case, or None."""
-    row = reader.one(f"{_SELECT} WHERE account_name = ?", account_name)
+    row = reader.one(f"{_SELECT} WHERE account_name = ?", _storable(account_name))
+    return None if row is None else owner_of(row, reader.now, reader.settings)
+
+
+def by_email(reader: Reader, email: str) -> Owner | None:
+    """Return the account with this confirmed mail address in whatever case, or None."""
+    row = reader.one(f"{_SELECT} WHERE email = ?", _storable(email))
     return None if row is None else owner_of(row, reader.now, reader.settings)
 
 
@@ -238,7 +245,8 @@ async def verify_password(registry: Registry, owner_id: int, password: Secret) -
 def stored_password(reader: Reader, account_name: str) -> StoredPassword | None:
     """Return what is stored for an account's password, or None for an unknown account."""
     row = reader.one(
-        "SELECT id, pw_record, enabled, locked_at FROM owner WHERE account_name = ?", account_name
+        "SELECT id, pw_record, enabled, locked_at FROM owner WHERE account_name = ?",
+        _storable(account_name),
     )
     if row is None:
         return None
@@ -301,14 +309,25 @@ def owner_of(row: Row, now: int, settings: RegistrySettings) -> Owner:
         locked_until=_locked_until(row[6], now, settings),
         created_at=row[7],
         last_login_at=row[8],
+        email_pending=row[9],
     )
+
+
+def acceptable_password(reader: Reader, password: Secret) -> Secret:
+    """Return a new password that may be hashed and stored. Raises InvalidInput."""
+    names.account_password(password.reveal(), reader.settings.account_password_min_length)
+    return password
 
 
 def _record(tx: Tx, password: Secret | PasswordRecord) -> PasswordRecord:
     if isinstance(password, PasswordRecord):
         return password
-    names.account_password(password.reveal(), tx.settings.account_password_min_length)
-    return hash_password(password)
+    return hash_password(acceptable_password(tx, password))
+
+
+def _storable(text: str) -> str:
+    # What somebody typed may hold a lone surrogate, which SQLite does not take.
+    return text.encode("utf-8", "replace").decode()
 
 
 def _locked_until(locked_at: int | None, now: int, settings: RegistrySettings) -> int | None:

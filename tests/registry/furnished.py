@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.base.secret import Secret
 from gateway.model.kinds import (
     Authority,
     EventKind,
@@ -17,9 +18,19 @@ from gateway.model.kinds import (
 )
 from gateway.model.sites import Domain, Service, Site
 from gateway.model.structure import EventDefinition, SiteStructure
-from gateway.registry import contacts, domains, members, owners, services, sites, structure
+from gateway.registry import (
+    contacts,
+    domains,
+    members,
+    outbox,
+    owners,
+    server_settings,
+    services,
+    sites,
+    structure,
+)
 from gateway.registry.changes import Change
-from gateway.registry.database import Registry, Tx
+from gateway.registry.database import Reader, Registry, Tx
 from gateway.registry.passwords import PasswordRecord
 
 CAMERA = SiteStructure(
@@ -167,3 +178,20 @@ def make_office(tx: Tx) -> Office:
     sites.set_default_role(tx, built[0].id, roles["User"])
     members.add_site_user(tx, built[2].id, user.id)
     return Office(markus, julia, of_markus, of_julia, domain, *built, user.id)
+
+
+URL = "https://box.example.org"
+
+
+def with_mail(tx: Tx, **more: object) -> None:
+    """Set a mail server that has taken its test letter."""
+    values = {"management_url": URL, "smtp_host": "mail.example.org", "anyone_can_register": True}
+    server_settings.change(tx, {**values, **more})
+    assert server_settings.mail_tested(tx, server_settings.load(tx))
+
+
+def last_link(reader: Reader, purpose: str) -> Secret:
+    """Return the text that the newest letter of this purpose carries behind the last slash."""
+    found = next(one for one in outbox.list_all(reader) if one.purpose == purpose)
+    assert found.link is not None
+    return Secret(found.link.reveal().rpartition("/")[2])
