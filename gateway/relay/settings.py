@@ -83,7 +83,7 @@ class RelaySettings:
     )
     udp_direct_ipv6: bool = setting(
         False,
-        help="With `direct`: let UDP endpoints try it over IPv6 too; the reference never did.",
+        help="With `direct`: over IPv6 too, for UDP; off, IPv6 is relayed at once.",
     )
     udp_same_address: bool = setting(
         True,

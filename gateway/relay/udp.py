@@ -28,19 +28,16 @@ from gateway.net.datagram import (
 )
 from gateway.net.tasks import TaskRoom
 from gateway.protocol.pairing import AuthenticationRefused
-from gateway.protocol.pairing_udp import (
-    DirectFamilies,
+from gateway.protocol.pairing_udp import DirectFamilies, Relay, UdpOrder, UdpRendezvous
+from gateway.protocol.pairing_udp_control import (
     EndpointNamed,
-    Relay,
     RelayWanted,
     Signalled,
     Source,
     UdpControlConversation,
     UdpControlEvent,
-    UdpOrder,
     UdpParty,
     UdpPartyReady,
-    UdpRendezvous,
 )
 from gateway.relay.controls import Complaints, Control, ControlDesk
 from gateway.relay.notices import RelayClosed, RelayOpened

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.net.splice_udp_messages import END, HEADER, SPOT, Reason, Report
+from gateway.net.splice_udp import UdpLoop
+from gateway.net.splice_udp_messages import END, HEADER, SPOT, Command, Reason, Report
 from gateway.net.splice_udp_relay import WINDOWS, Door, UdpRelay
 from gateway.wire.datagrams import endpoint_info
 
@@ -228,3 +229,17 @@ def test_garbage_from_many_sources_is_answered_by_nothing(table: Table) -> None:
     assert table.relay.strangers == 400
     assert [drain(sock) for sock in (a, b, *crowd)] == [0] * 22
     assert len(table.reports) == 1
+
+
+@pytest.mark.parametrize("last", [b"", b"\x03", HEADER.pack(0, 0)[:-1]])
+def test_the_process_ends_with_its_control_socket_and_on_nonsense(last: bytes) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    theirs.setblocking(False)
+    with ours, theirs:
+        ours.settimeout(5)
+        ours.send(HEADER.pack(200, 7) + b"an unknown command")
+        ours.send(HEADER.pack(Command.KILL, 7))
+        ours.send(HEADER.pack(Command.DOOR, 7))  # without its descriptor
+        ours.send(last) if last else ours.shutdown(socket.SHUT_WR)
+        UdpLoop(theirs).run()
+        assert ours.recv(100) == HEADER.pack(Report.READY, 0)

@@ -18,7 +18,7 @@ from gateway.base.errors import HostError
 from gateway.base.setting import check
 from gateway.model.kinds import TransportKind
 from gateway.net.datagram import bind_datagram
-from gateway.protocol import pairing_udp
+from gateway.protocol import pairing_udp, pairing_udp_control
 from gateway.relay.notices import RelayClosed, RelayOpened
 from gateway.relay.settings import RelaySettings
 from gateway.wire.rendezvous import (
@@ -296,8 +296,8 @@ async def test_meetings_expire_by_the_clock_and_a_uid_serves_once() -> None:
 
 
 async def test_control_connections_live_for_30_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairing_udp, "HELLO_SECONDS", 0.2)
-    monkeypatch.setattr(pairing_udp, "CONTROL_SECONDS", 0.5)
+    monkeypatch.setattr(pairing_udp_control, "HELLO_SECONDS", 0.2)
+    monkeypatch.setattr(pairing_udp_control, "CONTROL_SECONDS", 0.5)
     async with server() as running:
         address = running.server.udp.addresses[0]
         silent_ones = [await dial(address) for _ in range(100)]

@@ -17,15 +17,13 @@ import pytest
 
 from gateway.base.secret import Secret
 from gateway.protocol.pairing import Tell
-from gateway.protocol.pairing_udp import (
-    DirectFamilies,
-    Relay,
+from gateway.protocol.pairing_udp import DirectFamilies, Relay, UdpRendezvous
+from gateway.protocol.pairing_udp_control import (
     RelayWanted,
     Signalled,
     Source,
     UdpControlConversation,
     UdpPartyReady,
-    UdpRendezvous,
 )
 from gateway.wire.datagrams import read_endpoint_info
 from tests.relay.meeting import SECRET, dial, receive, relay_server, send
