@@ -8,6 +8,9 @@ session   find, connect, stay connected
 service   virtual ports that clients reach
 client    see services and connect to them
 calls     procedures, offered and called
+raising   the events that a service raises
+following the events that a client subscribes to
+state     files in which events outlive a program
 meeting   one meeting at a proxy, with TCP sockets
 forward   a local port whose connections go to a service
 """

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gateway.access.ports import Actor
+from gateway.asn1.reader import is_one_sequence
 from gateway.base.clock import Clock
 from gateway.base.errors import InvalidInput, RemoteError
-from gateway.protocol.endpoint_answers import is_sequence
 from gateway.protocol.endpoint_events import CallArrived
 from gateway.protocol.endpoint_service import ServiceSession
 from gateway.wire.codes import ErrorCode
@@ -63,7 +63,7 @@ def check_name(name: str) -> None:
 
 def check_payload(octets: bytes) -> None:
     """Raise InvalidInput unless the octets can be arguments."""
-    if len(octets) > PAYLOAD_MAX or not is_sequence(octets):
+    if len(octets) > PAYLOAD_MAX or not is_one_sequence(octets):
         raise InvalidInput(f"Arguments are one SEQUENCE of at most {PAYLOAD_MAX} octets.")
 
 
@@ -83,12 +83,12 @@ async def serve_call(
     incoming = IncomingCall(call.procedure, call.actor, client_id, call.arguments, call.session_tag)
     try:
         result = await handler(incoming)
-        if len(result) > PAYLOAD_MAX or not is_sequence(result):
+        if len(result) > PAYLOAD_MAX or not is_one_sequence(result):
             raise ValueError("the result is not one SEQUENCE of a permitted size")
         session.answer(call, result, clock.monotonic())
     except ProcedureFailed as failure:
         data = failure.error
-        fits = data is None or (len(data) <= ERROR_DATA_MAX and is_sequence(data))
+        fits = data is None or (len(data) <= ERROR_DATA_MAX and is_one_sequence(data))
         if failure.code and fits:
             session.answer_error(call, failure.code, data, clock.monotonic())
         else:

@@ -7,12 +7,14 @@ import socket
 from dataclasses import dataclass
 
 from gateway.access.ports import Actor
+from gateway.asn1.reader import is_one_sequence
 from gateway.base.clock import Clock
 from gateway.base.entropy import Entropy
 from gateway.base.errors import GatewayError, InvalidInput
 from gateway.base.secret import Secret
 from gateway.endpoint.calls import EMPTY, ProcedureFailed, check_name, check_payload
 from gateway.endpoint.errors import refused
+from gateway.endpoint.following import FollowedEvents
 from gateway.endpoint.locate import Locator
 from gateway.endpoint.meeting import Meeting
 from gateway.endpoint.session import Endpoint
@@ -20,17 +22,18 @@ from gateway.endpoint.settings import EndpointSettings
 from gateway.model.kinds import ClientStatus, ConnectionMode, TransportKind
 from gateway.net.tasks import TaskRoom
 from gateway.protocol.endpoint import EndpointSession
-from gateway.protocol.endpoint_answers import is_sequence
 from gateway.protocol.endpoint_client import ClientSession
 from gateway.protocol.endpoint_events import (
     CallEnded,
     EndpointReport,
+    EventArrived,
     MeetService,
     RequestFailed,
     RequestReady,
     ServiceVouched,
 )
 from gateway.protocol.endpoint_group import RemoteService
+from gateway.protocol.endpoint_inbox import Positions
 from gateway.protocol.endpoint_requests import ClientMemory, ClientProfile
 from gateway.wire.balancer import BalancerRequest
 from gateway.wire.codes import ErrorCode
@@ -62,6 +65,7 @@ class ClientEndpoint(Endpoint):
     """One client of one site; `uri` is a softnet-s, -m, -ss or -ms URI.
 
     Raises InvalidInput for a bad URI, and for a missing password where the scheme needs one.
+    `positions` keeps how far it has come with events: in memory, or a `FilePositions`.
     """
 
     _is_service = False
@@ -75,6 +79,7 @@ class ClientEndpoint(Endpoint):
         contract_author: str,
         description: str = "",
         settings: EndpointSettings | None = None,
+        positions: Positions | None = None,
         room: TaskRoom,
         clock: Clock,
         entropy: Entropy,
@@ -99,7 +104,17 @@ class ClientEndpoint(Endpoint):
             description,
             settings.ping_period,
         )
-        self._memory = ClientMemory.fresh(account.category)
+        name = f"{account.key}@{account.server}"
+        self._memory = ClientMemory.fresh(account.category, positions, name)
+        self.events = FollowedEvents(
+            self._memory.inbox,
+            clock,
+            self._room,
+            lambda: self._session,
+            self._flush,
+            self._announce,
+            stateless=account.category.stateless,
+        )
         self._departures: dict[bytes, _Departure] = {}
         self._calls: dict[bytes, asyncio.Future[CallEnded]] = {}
 
@@ -137,7 +152,7 @@ class ClientEndpoint(Endpoint):
         `gateway.endpoint.errors`, or InvalidInput for a bad tag. Cancelling gives the request up.
         """
         if session_tag is not None and not (
-            _TAG_MIN <= len(session_tag) <= _TAG_MAX and is_sequence(session_tag)
+            _TAG_MIN <= len(session_tag) <= _TAG_MAX and is_one_sequence(session_tag)
         ):
             raise InvalidInput("A session tag is one SEQUENCE of 2 to 128 octets.", "session_tag")
         session = self._reaching(service_id)
@@ -205,6 +220,16 @@ class ClientEndpoint(Endpoint):
             raise refused(ErrorCode.SERVICE_OFFLINE)
         return session
 
+    def connect(self) -> None:
+        """Connect and stay connected, as `Endpoint.connect` says."""
+        super().connect()
+        self.events.report()
+
+    async def close(self) -> None:
+        """Disconnect for good; handlers of events are cancelled."""
+        await super().close()
+        self.events.close()
+
     # -- the endpoint's own side
 
     def _new_session(self) -> EndpointSession:
@@ -224,6 +249,8 @@ class ClientEndpoint(Endpoint):
                 if not departure.done.done():
                     departure.done.set_exception(refused(event.code))
                 self._give_up(departure)
+        elif isinstance(event, EventArrived):
+            self.events.start(event.delivery)
         elif isinstance(event, CallEnded):
             answer = self._calls.pop(event.transaction_uid, None)
             if answer is not None and not answer.done():

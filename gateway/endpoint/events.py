@@ -6,11 +6,14 @@ import enum
 from dataclasses import dataclass
 
 from gateway.protocol.endpoint_events import (
+    EventStorageFailed,
     HostnameChanged,
     MembersChanged,
+    RaiseRefused,
     RequestDenied,
     ServicesChanged,
     StatusChanged,
+    SubscriptionRefused,
     UserChanged,
 )
 from gateway.wire.codes import ErrorCode
@@ -20,11 +23,14 @@ __all__ = [
     "ConnectivityChanged",
     "ConnectivityStatus",
     "EndpointEvent",
+    "EventStorageFailed",
     "HostnameChanged",
     "MembersChanged",
+    "RaiseRefused",
     "RequestDenied",
     "ServicesChanged",
     "StatusChanged",
+    "SubscriptionRefused",
     "UserChanged",
 ]
 
@@ -63,4 +69,7 @@ EndpointEvent = (
     | RequestDenied
     | ServicesChanged
     | UserChanged
+    | EventStorageFailed
+    | RaiseRefused
+    | SubscriptionRefused
 )

@@ -14,6 +14,7 @@ from gateway.base.secret import Secret
 from gateway.endpoint.calls import Handler, check_name, serve_call
 from gateway.endpoint.locate import Locator
 from gateway.endpoint.meeting import Meeting
+from gateway.endpoint.raising import RaisedEvents
 from gateway.endpoint.session import Endpoint
 from gateway.endpoint.settings import EndpointSettings
 from gateway.model.kinds import ConnectionMode, ServiceStatus, TransportKind, UserKind
@@ -25,10 +26,12 @@ from gateway.protocol.endpoint_events import (
     CallArrived,
     ClientVouched,
     EndpointReport,
+    EventsTaken,
     MeetClient,
     PendingConnection,
     PendingDropped,
 )
+from gateway.protocol.endpoint_outbox import EventQueue
 from gateway.protocol.endpoint_ports import VirtualPort
 from gateway.protocol.endpoint_service import ServiceSession
 from gateway.wire.balancer import BalancerRequest
@@ -68,7 +71,10 @@ class _Arrival:
 
 
 class ServiceEndpoint(Endpoint):
-    """One service of one site; `uri` is a softnet-srv URI. Raises InvalidInput for a bad one."""
+    """One service of one site; `uri` is a softnet-srv URI. Raises InvalidInput for a bad one.
+
+    `queue` keeps raised events until the server has them: in memory, or a `FileQueue`.
+    """
 
     _is_service = True
 
@@ -80,6 +86,7 @@ class ServiceEndpoint(Endpoint):
         structure: SiteStructure,
         version: str = "",
         settings: EndpointSettings | None = None,
+        queue: EventQueue | None = None,
         room: TaskRoom,
         clock: Clock,
         entropy: Entropy,
@@ -92,7 +99,10 @@ class ServiceEndpoint(Endpoint):
         self._profile = ServiceProfile(
             account.uid, password, structure, version, settings.ping_period
         )
-        self._memory = ServiceMemory.fresh(structure, entropy)
+        self._memory = ServiceMemory.fresh(structure, entropy, queue, account.uid)
+        self.events = RaisedEvents(
+            self._memory.outbox, clock, lambda: self._session, self._flush, self._announce
+        )
         self._arrivals: dict[PendingConnection, _Arrival] = {}
         self._listeners: dict[int, PortListener] = {}
         self._handlers: dict[str, Handler] = {}
@@ -142,11 +152,17 @@ class ServiceEndpoint(Endpoint):
         self._handlers[procedure] = handler
         self._memory.procedures[procedure] = Procedure(rule, limit)
 
+    def connect(self) -> None:
+        """Connect and stay connected, as `Endpoint.connect` says."""
+        super().connect()
+        self.events.report()
+
     async def close(self) -> None:
         """Disconnect for good; what was not accepted yet is closed."""
         for listener in tuple(self._listeners.values()):
             listener.close()
         await super().close()
+        self.events.close()
 
     # -- the endpoint's own side
 
@@ -163,6 +179,8 @@ class ServiceEndpoint(Endpoint):
                 arrival.meeting.vouched(event.auth_hash, event.auth_key2)
         elif isinstance(event, PendingDropped):
             self._forget(event.entry)
+        elif isinstance(event, EventsTaken):
+            self.events.emptied()
         elif isinstance(event, CallArrived):
             handler = self._handlers[event.procedure]
             answering = serve_call(session, event, handler, self._clock, self._flush)

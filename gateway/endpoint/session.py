@@ -27,13 +27,16 @@ from gateway.protocol.endpoint import EndpointSession
 from gateway.protocol.endpoint_events import (
     Authenticated,
     EndpointReport,
+    EventStorageFailed,
     HostnameChanged,
     MembersChanged,
+    RaiseRefused,
     RequestDenied,
     ServicesChanged,
     SessionEnded,
     SessionFailed,
     StatusChanged,
+    SubscriptionRefused,
     UserChanged,
 )
 from gateway.wire.codes import ErrorCode
@@ -47,6 +50,9 @@ _PUBLIC = (
     RequestDenied,
     ServicesChanged,
     UserChanged,
+    EventStorageFailed,
+    RaiseRefused,
+    SubscriptionRefused,
 )
 _FAREWELL = 1.0
 """Seconds in which the last octets of a session may still go out."""

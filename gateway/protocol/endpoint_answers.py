@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from gateway.access.ports import AccessRule, decide
-from gateway.asn1.errors import DecodeError
-from gateway.asn1.reader import SequenceReader
+from gateway.asn1.reader import is_one_sequence
 from gateway.base.entropy import Entropy
 from gateway.base.secret import Secret
 from gateway.model.kinds import EndpointType, ServiceStatus
@@ -24,6 +23,7 @@ from gateway.protocol.endpoint_events import (
     RequestDenied,
 )
 from gateway.protocol.endpoint_members import Membership
+from gateway.protocol.endpoint_outbox import EventQueue, MemoryQueue, Outbox
 from gateway.protocol.endpoint_ports import PortTable, VirtualPort
 from gateway.wire.catalogue import Direction
 from gateway.wire.codes import ErrorCode
@@ -73,25 +73,23 @@ class ServiceMemory:
     """What survives a reconnect of a service."""
 
     members: Membership
-    storage_uid: bytes
+    outbox: Outbox
     channel_id: bytes | None = None
     hostname: str = ""
     ports: PortTable = field(default_factory=PortTable)
     procedures: dict[str, Procedure] = field(default_factory=dict)
 
     @classmethod
-    def fresh(cls, structure: SiteStructure, entropy: Entropy) -> ServiceMemory:
-        """Return the memory of an endpoint that was never connected."""
-        return cls(Membership(structure), entropy.uid())
-
-
-def is_sequence(octets: bytes) -> bool:
-    """Tell whether the octets are one SEQUENCE and nothing else."""
-    try:
-        SequenceReader.root(octets, trailing=False)
-    except DecodeError:
-        return False
-    return True
+    def fresh(
+        cls,
+        structure: SiteStructure,
+        entropy: Entropy,
+        queue: EventQueue | None = None,
+        uid: bytes = b"",
+    ) -> ServiceMemory:
+        """Return the memory of an endpoint that was never connected; `queue` holds its raises."""
+        outbox = Outbox(structure, queue or MemoryQueue(), uid, entropy)
+        return cls(Membership(structure), outbox)
 
 
 class ServiceAnswers(EndpointSession):
@@ -159,7 +157,7 @@ class ServiceAnswers(EndpointSession):
 
     def _meet(self, message: ServiceRendezvousData, now: float) -> None:
         # The reference drops a malformed tag without an answer; its client then waits (02 T12).
-        if message.session_tag is not None and not is_sequence(message.session_tag):
+        if message.session_tag is not None and not is_one_sequence(message.session_tag):
             self._refuse(message, ErrorCode.CONNECTION_ATTEMPT_FAILED, now)
             return
         if not self._judge(message, now, admit=False):
@@ -249,7 +247,7 @@ class ServiceAnswers(EndpointSession):
 
     def _called(self, message: ServiceCallRequest, now: float) -> None:
         tag = message.session_tag
-        if not is_sequence(message.arguments) or (tag is not None and not is_sequence(tag)):
+        if not is_one_sequence(message.arguments) or (tag is not None and not is_one_sequence(tag)):
             return  # no answer at all, as the reference (03 section 1.4)
         actor = self._memory.members.resolve(message.user_kind, message.user_id)
         procedure = self._memory.procedures.get(message.procedure)

@@ -9,8 +9,15 @@ from gateway.access.ports import Actor
 from gateway.base.entropy import Entropy
 from gateway.model.kinds import ClientStatus, EventKind, UserKind
 from gateway.protocol.endpoint import Phase
-from gateway.protocol.endpoint_events import ServicesChanged, UserChanged
+from gateway.protocol.endpoint_events import (
+    EventArrived,
+    EventStorageFailed,
+    ServicesChanged,
+    SubscriptionRefused,
+    UserChanged,
+)
 from gateway.protocol.endpoint_group import SINGLE_ID
+from gateway.protocol.endpoint_inbox import Delivered, Outcome
 from gateway.protocol.endpoint_members import GUEST
 from gateway.protocol.endpoint_requests import ClientMemory, ClientProfile, ClientRequests
 from gateway.wire import groups
@@ -20,12 +27,13 @@ from gateway.wire.installer import ClientOnline, ClientParked, ClientState, GetS
 from gateway.wire.membership import ActingGuest, ActingUser, user_hash
 from gateway.wire.message import Message
 from gateway.wire.pubsub import (
+    AddSubscription,
     DeliverPrivateEvent,
     DeliverQueueingEvent,
     DeliverReplacingEvent,
     DeliverReplacingNullEvent,
-    EventRejected,
     IllegalSubscription,
+    RemoveSubscription,
     Subscriptions,
     SyncOk,
     SyncStateful,
@@ -43,7 +51,9 @@ class ClientSession(ClientRequests):
 
     def __init__(self, profile: ClientProfile, memory: ClientMemory, entropy: Entropy) -> None:
         super().__init__(profile, memory, entropy)
+        self._synchronised = False
         memory.group.all_offline()
+        memory.inbox.begin()
 
     # -- opening
 
@@ -168,34 +178,44 @@ class ClientSession(ClientRequests):
             if request.service_id == service_id:
                 self._end(uid, ErrorCode.SERVICE_OFFLINE, now)
 
-    # -- events: nothing is subscribed to
+    # -- events
 
     def _sync(self, message: SyncStateful | SyncStateless, now: float) -> None:
         stateless = self._profile.category.stateless
         if stateless != isinstance(message, SyncStateless):
             raise self._unexpected(message)
-        if isinstance(message, SyncStateful) and message.subscription_hash is None:
+        inbox = self._memory.inbox
+        if isinstance(message, SyncStateful) and message.subscription_hash == inbox.hash():
             self._say(SyncOk(), now)
         else:
-            self._say(Subscriptions(()), now)
+            self._say(Subscriptions(inbox.listed()), now)
+        self._synchronised = True
 
-    def _delivered(
-        self,
-        message: DeliverReplacingEvent
-        | DeliverQueueingEvent
-        | DeliverPrivateEvent
-        | DeliverReplacingNullEvent,
-        now: float,
-    ) -> None:
-        kind = EventKind.REPLACING
-        if isinstance(message, DeliverQueueingEvent):
-            kind = EventKind.QUEUEING
-        elif isinstance(message, DeliverPrivateEvent):
-            kind = EventKind.PRIVATE
-        self._say(EventRejected(kind, message.event_id, message.transaction_uid), now)
+    def follow(self, kind: EventKind, name: str, now: float) -> None:
+        """Tell the tracker of a subscription that the inbox has now (03 section 5.3)."""
+        if self._synchronised:
+            new = self._memory.inbox.subscription(kind, name)
+            self._say(AddSubscription(kind, name, new.last_instance_id), now)
 
-    def _ignored(self, _message: Message, _now: float) -> None:
-        pass
+    def leave_event(self, kind: EventKind, name: str, now: float) -> None:
+        """Tell the tracker of a subscription that the inbox has no more."""
+        if self._synchronised:
+            self._say(RemoveSubscription(kind, name), now)
+
+    def _delivered(self, message: Delivered, now: float) -> None:
+        self.take_outcome(self._memory.inbox.deliver(message), now)
+
+    def take_outcome(self, outcome: Outcome, now: float) -> None:
+        """Say and report what follows from a delivery or from the end of a handler."""
+        if outcome.answer is not None:
+            self._say(outcome.answer, now)
+        if outcome.start is not None:
+            self._emit(EventArrived(outcome.start))
+        for problem in self._memory.inbox.take_problems():
+            self._emit(EventStorageFailed(problem))
+
+    def _not_subscribed(self, message: IllegalSubscription, _now: float) -> None:
+        self._emit(SubscriptionRefused(message.name))
 
     # What is taken, in which phases, and whether by single- or multi-service clients only.
     TABLE: ClassVar[dict[type[Message], _Step]] = {
@@ -223,5 +243,5 @@ class ClientSession(ClientRequests):
         DeliverQueueingEvent: (_delivered, _AFTER, None),
         DeliverPrivateEvent: (_delivered, _AFTER, None),
         DeliverReplacingNullEvent: (_delivered, _AFTER, None),
-        IllegalSubscription: (_ignored, _AFTER, None),
+        IllegalSubscription: (_not_subscribed, _AFTER, None),
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gateway.access.ports import Actor
 from gateway.base.errors import RemoteError
 from gateway.model.kinds import ClientStatus, ServiceStatus, TransportKind
+from gateway.protocol.endpoint_inbox import Delivery
 from gateway.wire.codes import ErrorCode
 
 
@@ -57,6 +58,39 @@ class ServicesChanged:
 @dataclass(frozen=True, slots=True)
 class UserChanged:
     """A client acts for another user, or the user's name or roles changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventStorageFailed:
+    """What has to outlive the program can not be kept as it should; `message` is a sentence."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseRefused:
+    """Service: the site has no such event; what was raised of it is gone (03 section 3.2)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventsTaken:
+    """Service: the tracker has acknowledged everything that was raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRefused:
+    """Client: the site has no such event; the subscription waits for it (03 section 5.1)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventArrived:
+    """Client: an instance for a handler, one at a time for each event."""
+
+    delivery: Delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,4 +220,9 @@ EndpointReport = (
     | RequestReady
     | RequestFailed
     | CallEnded
+    | EventStorageFailed
+    | RaiseRefused
+    | EventsTaken
+    | SubscriptionRefused
+    | EventArrived
 )

@@ -25,6 +25,7 @@ from gateway.protocol.endpoint_events import (
     ServiceVouched,
 )
 from gateway.protocol.endpoint_group import ServiceGroup
+from gateway.protocol.endpoint_inbox import Inbox, MemoryPositions, Positions
 from gateway.protocol.endpoint_members import GUEST, STATELESS_GUEST
 from gateway.wire.catalogue import Direction
 from gateway.wire.codes import ErrorCode
@@ -63,15 +64,23 @@ class ClientMemory:
 
     group: ServiceGroup
     user: Actor
+    inbox: Inbox
     channel_id: bytes | None = None
     roles: tuple[str, ...] | None = None
     site_uid: bytes | None = None
 
     @classmethod
-    def fresh(cls, category: ClientCategory) -> ClientMemory:
-        """Return the memory of an endpoint that was never connected."""
-        single = category.site_kind is SiteKind.SINGLE_SERVICE
-        return cls(ServiceGroup(single=single), STATELESS_GUEST if category.stateless else GUEST)
+    def fresh(
+        cls, category: ClientCategory, positions: Positions | None = None, account: str = ""
+    ) -> ClientMemory:
+        """Return the memory of an endpoint that was never connected.
+
+        `positions` holds how far it has come with events, for the account "key@server".
+        """
+        stateless = category.stateless
+        group = ServiceGroup(single=category.site_kind is SiteKind.SINGLE_SERVICE)
+        inbox = Inbox(positions or MemoryPositions(), account, stateless=stateless)
+        return cls(group, STATELESS_GUEST if stateless else GUEST, inbox)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,13 @@ from gateway.base.entropy import Entropy
 from gateway.model.kinds import ServiceStatus
 from gateway.protocol.endpoint import Phase
 from gateway.protocol.endpoint_answers import ServiceAnswers, ServiceMemory, ServiceProfile
-from gateway.protocol.endpoint_events import HostnameChanged, MembersChanged
+from gateway.protocol.endpoint_events import (
+    EventsTaken,
+    EventStorageFailed,
+    HostnameChanged,
+    MembersChanged,
+    RaiseRefused,
+)
 from gateway.wire import catalogue
 from gateway.wire.channel import Open, OpenOk, Restore, RestoreOk
 from gateway.wire.groups import hostname_hash
@@ -32,7 +38,7 @@ from gateway.wire.membership import (
     UserUpdated,
 )
 from gateway.wire.message import Message
-from gateway.wire.pubsub import IllegalEventName, LastStorageUid, NewStorageUid, RaiseAcknowledged
+from gateway.wire.pubsub import IllegalEventName, LastStorageUid, RaiseAcknowledged
 from gateway.wire.structure import structure_hash
 
 
@@ -91,9 +97,13 @@ class ServiceSession(ServiceAnswers):
     def _online(self, message: ServiceOnline, now: float) -> None:
         self._only_before_install(message)
         self._installed(ServiceStatus.ONLINE, now)
-        own = self._memory.storage_uid
-        if self._profile.structure.events and self._last_storage_uid != own:
-            self._say(NewStorageUid(own), now)
+        if self._profile.structure.events:
+            outbox = self._memory.outbox
+            waited = len(outbox)
+            outbox.begin(self._last_storage_uid)
+            self.send_raised(now)
+            if waited and not outbox:
+                self._emit(EventsTaken())
 
     def _parked(self, message: ServiceParked, now: float) -> None:
         self._only_before_install(message)
@@ -139,11 +149,41 @@ class ServiceSession(ServiceAnswers):
         self._needs_events(message)
         self._last_storage_uid = message.storage_uid
 
-    def _acknowledged(self, message: RaiseAcknowledged | IllegalEventName, _now: float) -> None:
-        # Nothing of ours is outstanding, so the acknowledgment is of no raise that we remember.
+    def _acknowledged(self, message: RaiseAcknowledged | IllegalEventName, now: float) -> None:
         self._needs_events(message)
-        if self.phase is not Phase.INSTALLED:
+        outbox = self._memory.outbox
+        if self.status is not ServiceStatus.ONLINE:
             raise self._unexpected(message)
+        if not outbox.knows(message.index):
+            raise self._inconsistent("an event that the site structure does not have")
+        raised = outbox.acknowledge(message.instance_uid)
+        if raised is None:
+            return
+        if isinstance(message, IllegalEventName):
+            self._emit(RaiseRefused(raised.name))
+        self.send_raised(now)
+        if not outbox:
+            self._emit(EventsTaken())
+
+    def send_raised(self, now: float) -> None:
+        """Send what waits to be sent; to be called after every raise (03 section 3.4)."""
+        outbox = self._memory.outbox
+        for message in outbox.pull(now):
+            self._say(message, now)
+        for problem in outbox.take_problems():
+            self._emit(EventStorageFailed(problem))
+
+    def _role_deadline(self) -> float | None:
+        due = (super()._role_deadline(), self._memory.outbox.deadline)
+        return min((moment for moment in due if moment is not None), default=None)
+
+    def _role_tick(self, now: float) -> None:
+        super()._role_tick(now)
+        self.send_raised(now)
+
+    def _role_ended(self) -> None:
+        super()._role_ended()
+        self._memory.outbox.interrupt()
 
     def _needs_events(self, message: Message) -> None:
         if not self._profile.structure.events:

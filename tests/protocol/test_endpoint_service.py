@@ -145,7 +145,7 @@ def test_parked_needs_a_reason(status: ServiceStatus) -> None:
 @pytest.mark.parametrize("known", [None, True, False])
 def test_the_storage_is_introduced_unless_it_is_known(known: bool | None) -> None:
     session, memory = service()
-    memory.storage_uid = b"o" * 16
+    memory.outbox.storage_uid = b"o" * 16
     if known is not None:
         tell(session, LastStorageUid(b"o" * 16 if known else b"x" * 16))
     tell(session, ServiceOnline())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 
 from gateway.model.structure import SiteStructure
 from gateway.wire import catalogue
@@ -66,10 +65,9 @@ def structures() -> dict[bytes, SiteStructure]:
 
 
 class Frames:
-    """What a session sent: the stream header, then whole frames; some are not looked at."""
+    """What a session sent: the stream header, then whole frames."""
 
-    def __init__(self, ignore: Callable[[bytes], bool]) -> None:
-        self._ignore = ignore
+    def __init__(self) -> None:
         self._frames = FrameBuffer(FRAME_MAX)
         self.found: list[bytes] = []
 
@@ -79,11 +77,10 @@ class Frames:
             octets = octets[2:]
         self._frames.feed(octets)
         while (payload := self._frames.next_payload()) is not None:
-            if not self._ignore(frame(payload)):
-                self.found.append(frame(payload))
+            self.found.append(frame(payload))
 
 
-def events_ignored(octets: bytes) -> bool:
-    """Tell whether a frame is of module 15; what a client subscribes to is not played yet."""
+def of_events(octets: bytes) -> bool:
+    """Tell whether a frame is of module 15."""
     at = 1 if octets[0] < 0x80 else 1 + (octets[0] & 0x7F)
-    return len(octets) > 2 and octets[at] == catalogue.EVENTS and octets[at + 1] != 9
+    return len(octets) > 2 and octets[at] == catalogue.EVENTS

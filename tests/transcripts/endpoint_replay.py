@@ -7,12 +7,12 @@ values are those of the recording. Everything else must come from the machine by
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from pathlib import Path
 
 from gateway.access.ports import GuestRule, RolesRule
 from gateway.base.secret import Secret
-from gateway.model.kinds import ClientCategory, GuestAccess, TransportKind
+from gateway.endpoint.state import FileQueue
+from gateway.model.kinds import ClientCategory, EventKind, GuestAccess, TransportKind
 from gateway.model.structure import SiteStructure
 from gateway.protocol.endpoint import EndpointSession
 from gateway.protocol.endpoint_answers import (
@@ -23,10 +23,9 @@ from gateway.protocol.endpoint_answers import (
 from gateway.protocol.endpoint_client import ClientSession
 from gateway.protocol.endpoint_events import (
     CallArrived,
-    EndpointReport,
+    EventArrived,
     MeetClient,
     MeetService,
-    PendingConnection,
 )
 from gateway.protocol.endpoint_requests import ClientMemory, ClientProfile
 from gateway.protocol.endpoint_service import ServiceSession
@@ -36,45 +35,38 @@ from gateway.wire.channel import (
     ClientRestore,
     HashAndKey2,
     Open,
-    Ping,
     Restore,
     SaltAndKey1,
-)
-from gateway.wire.connect import (
-    ClientAuthKey,
-    ConnectionRequest,
-    ServiceAuthKey,
-    ServiceConnectionAccepted,
-    ServiceRequestError,
 )
 from gateway.wire.digest import challenge_response, salted_password
 from gateway.wire.framing import FRAME_MAX, FrameBuffer
 from gateway.wire.installer import ClientState, ServiceState, UploadSiteStructure
 from gateway.wire.message import Message
-from gateway.wire.pubsub import LastStorageUid, NewStorageUid
-from gateway.wire.rpc import CallRequest, ServiceCallFailed, ServiceCallResult
+from gateway.wire.pubsub import (
+    NewStorageUid,
+    Subscriptions,
+)
 from tests.support.recordings import Step, Way, load
-from tests.transcripts.endpoint_frames import Frames, ScriptedEntropy, messages, structures
+from tests.transcripts.endpoint_application import Application, Endpoint
+from tests.transcripts.endpoint_frames import (
+    Frames,
+    ScriptedEntropy,
+    messages,
+    of_events,
+    structures,
+)
 
 ADMINISTRATOR = RolesRule(("Administrator",))
 NO_GUESTS = GuestRule(GuestAccess.GUEST_DENIED)
 PROCEDURES = {"GetInfo": NO_GUESTS, "AdminInfo": ADMINISTRATOR, "Fail": None, "Trigger": None}
 """The procedures of the recorded camera program and who may call them."""
-PING_SLACK = 2.0
-"""Seconds by which the recorded program's timers were late."""
-
-
-@dataclass
-class Endpoint:
-    """One recorded program: its memory lives as long as it."""
-
-    session: EndpointSession | None = None
-    service: ServiceMemory | None = None
-    client: ClientMemory | None = None
-    entries: list[PendingConnection] = field(default_factory=list)
-    orders: list[MeetService] = field(default_factory=list)
-    calls: list[CallArrived] = field(default_factory=list)
-    events: list[EndpointReport] = field(default_factory=list)
+SUBSCRIBED = {
+    "R": (EventKind.REPLACING, "StateChanged"),
+    "Q": (EventKind.QUEUEING, "Alarm"),
+    "P": (EventKind.PRIVATE, "Note"),
+    "BAD": (EventKind.REPLACING, "NoSuchEvent"),
+}
+"""The events of the recorded remote control by the letters of its command line."""
 
 
 class Replay:
@@ -83,14 +75,18 @@ class Replay:
     def __init__(
         self,
         name: str,
-        ignore: Callable[[bytes], bool] = lambda _: False,
+        apart: bool = False,
         piece: int = 1 << 30,
+        folder: Path | None = None,
     ) -> None:
         self.recording = load(name)
         self._piece = piece
-        self.ignore = ignore
+        self._apart = apart
+        self._folder = folder
+        self._files: dict[bytes, Endpoint] = {}
         self._stateless: dict[str, Endpoint] = {}
         self.entropy = ScriptedEntropy()
+        self._application = Application(self.entropy)
         self._by_channel: dict[bytes, Endpoint] = {}
         self.endpoints: dict[int, Endpoint] = {}
 
@@ -105,22 +101,12 @@ class Replay:
         endpoint = self._endpoint(said)
         self.endpoints[connection] = endpoint
         session = self._open(endpoint, connection, said)
-        self._know_storage(endpoint, connection, said)
         try:
             return self._play(endpoint, session, steps, direction)
         finally:
             for memory in (endpoint.service, endpoint.client):
                 if memory is not None and memory.channel_id is not None:
                     self._by_channel[memory.channel_id] = endpoint
-
-    def _know_storage(self, endpoint: Endpoint, connection: int, said: list[Message]) -> None:
-        # A program with a file knows the storage uid that the server remembers, and says nothing.
-        if endpoint.service is None or any(isinstance(one, NewStorageUid) for one in said):
-            return
-        heard = messages(self.recording, connection, Way.TO_ENDPOINT, Direction.TRACKER_TO_SERVICE)
-        for message in heard:
-            if isinstance(message, LastStorageUid):
-                endpoint.service.storage_uid = message.storage_uid
 
     def _play(
         self,
@@ -129,7 +115,7 @@ class Replay:
         steps: tuple[Step, ...],
         direction: Direction,
     ) -> str:
-        sent = Frames(self.ignore)
+        sent = Frames()
         expected: list[bytes] = []
         session.start(steps[0].at)
         for step in steps:
@@ -141,19 +127,35 @@ class Replay:
                     session.feed(step.octets[at : at + self._piece], step.at)
             elif step.way in (Way.SERVER_ENDED, Way.SERVER_RESET, Way.CUT):
                 session.feed(b"", step.at)
-            elif step.way is Way.TO_SERVER and not self.ignore(step.octets):
+            elif step.way is Way.TO_SERVER:
                 expected.append(step.octets)
                 sent.add(session.outgoing())
-                if len(sent.found) < len(expected):
-                    self._command(endpoint, session, step.octets, step.at, direction)
+                if self._behind(sent.found, expected):
+                    self._application.command(endpoint, session, step.octets, step.at, direction)
                     sent.add(session.outgoing())
-                if sent.found[: len(expected)] != expected:
+                if self._behind(sent.found, expected):
                     got = b"".join(sent.found[len(expected) - 1 :]).hex()
                     return f"{step.name}: {got} instead of {step.octets.hex()}"
             self._collect(endpoint, session)
         sent.add(session.outgoing())
         more = b"".join(sent.found[len(expected) :]).hex()
         return f"more than expected: {more}" if more else ""
+
+    def end(self) -> None:
+        """Close the files of the programs."""
+        for endpoint in self._files.values():
+            if endpoint.service is not None:
+                endpoint.service.outbox.close()
+
+    def _behind(self, found: list[bytes], expected: list[bytes]) -> bool:
+        """Tell whether what was found does not begin with what is expected, in each lane."""
+        lanes = (False, True) if self._apart else (None,)
+        for lane in lanes:
+            have = [one for one in found if lane is None or of_events(one) is lane]
+            want = [one for one in expected if lane is None or of_events(one) is lane]
+            if have[: len(want)] != want:
+                return True
+        return False
 
     def _collect(self, endpoint: Endpoint, session: EndpointSession) -> None:
         while (event := session.next_event()) is not None:
@@ -164,6 +166,9 @@ class Replay:
                 endpoint.orders.append(event)
             elif isinstance(event, CallArrived):
                 endpoint.calls.append(event)
+            elif isinstance(event, EventArrived):
+                event.delivery.started = True
+                endpoint.deliveries.append(event.delivery)
 
     # -- who speaks
 
@@ -228,14 +233,27 @@ class Replay:
             for message in said:
                 if isinstance(message, NewStorageUid):
                     self.entropy.next_uids.append(message.storage_uid)
-            endpoint.service = ServiceMemory.fresh(structure, self.entropy)
+            queue = self._file(endpoint, uid)
+            endpoint.service = ServiceMemory.fresh(structure, self.entropy, queue, uid)
             self._offer(endpoint.service, structure)
         for message in said:  # a program that never came online shows its storage later
             if isinstance(message, NewStorageUid):
-                endpoint.service.storage_uid = message.storage_uid
+                endpoint.service.outbox.storage_uid = message.storage_uid
         period = self._ping_period(str(uuid.UUID(bytes=uid)))
         profile = ServiceProfile(uid, password, structure, version or "", period)
         return ServiceSession(profile, endpoint.service, self.entropy)
+
+    def _file(self, endpoint: Endpoint, uid: bytes) -> FileQueue | None:
+        account = f"//{uuid.UUID(bytes=uid)}@"
+        programs = self.recording.raw["endpoints"]
+        if not any("--l2" in p["arguments"] and account in p["arguments"][1] for p in programs):
+            return None
+        assert self._folder is not None, "a program of this recording keeps its events in a file"
+        before = self._files.get(uid)
+        if before is not None and before.service is not None:
+            before.service.outbox.close()  # the program of before has ended
+        self._files[uid] = endpoint
+        return FileQueue(self._folder / "events")
 
     @staticmethod
     def _offer(memory: ServiceMemory, structure: SiteStructure) -> None:
@@ -263,6 +281,8 @@ class Replay:
     ) -> EndpointSession:
         if endpoint.client is None:
             endpoint.client = ClientMemory.fresh(category)
+            for event_kind, name in self._subscribed(key, said):
+                endpoint.client.inbox.follow(event_kind, name)
         kind, author, description = "none", "none", None
         for message in said:
             if isinstance(message, ClientState):
@@ -272,75 +292,14 @@ class Replay:
         profile = ClientProfile(category, key, password, kind, author, description or "", period)
         return ClientSession(profile, endpoint.client, self.entropy)
 
-    # -- what the application did
-
-    def _command(
-        self,
-        endpoint: Endpoint,
-        session: EndpointSession,
-        octets: bytes,
-        now: float,
-        direction: Direction,
-    ) -> None:
-        frames = FrameBuffer(FRAME_MAX)
-        frames.feed(octets)
-        payload = frames.next_payload()
-        assert payload is not None
-        wanted = decode(direction, payload)
-        if isinstance(wanted, Ping):
-            due = session.deadline
-            assert due is not None
-            assert abs(due - now) <= PING_SLACK
-            session.tick(due)
-        elif isinstance(session, ServiceSession):
-            self._command_service(endpoint, session, wanted, now)
-        elif isinstance(session, ClientSession):
-            self._command_client(endpoint, session, wanted, now)
-
-    def _command_service(
-        self, endpoint: Endpoint, session: ServiceSession, wanted: Message, now: float
-    ) -> None:
-        if isinstance(wanted, ServiceAuthKey):
-            entry = next(e for e in endpoint.entries if e.connection_uid == wanted.connection_uid)
-            session.ask_for_hash(entry, wanted.auth_key, now)
-        elif isinstance(wanted, ServiceConnectionAccepted):
-            entry = next(e for e in endpoint.entries if e.request_uid == wanted.request_uid)
-            assert session.connected(entry) is not None
-            session.accept(entry, now)
-        elif isinstance(wanted, ServiceRequestError):
-            entry = next(e for e in endpoint.entries if e.request_uid == wanted.request_uid)
-            session.not_connected(entry, now)
-        elif isinstance(wanted, ServiceCallResult | ServiceCallFailed):
-            uid = wanted.transaction_uid
-            call = next(c for c in endpoint.calls if c.transaction_uid == uid)
-            if isinstance(wanted, ServiceCallResult):
-                session.answer(call, wanted.result, now)
-            else:
-                session.answer_error(call, wanted.error_code, wanted.error, now)
-
-    def _command_client(
-        self, endpoint: Endpoint, session: ClientSession, wanted: Message, now: float
-    ) -> None:
-        if isinstance(wanted, ConnectionRequest):
-            self.entropy.next_uids.insert(0, wanted.request_uid)
-            session.request(
-                wanted.transport,
-                wanted.service_id,
-                wanted.virtual_port,
-                limit=30,
-                now=now,
-                session_tag=wanted.session_tag,
-            )
-        elif isinstance(wanted, ClientAuthKey):
-            order = next(o for o in endpoint.orders if o.request_uid == wanted.request_uid)
-            session.ask_for_hash(order, wanted.auth_key, now)
-        elif isinstance(wanted, CallRequest):
-            self.entropy.next_uids.insert(0, wanted.transaction_uid)
-            session.call(
-                wanted.service_id,
-                wanted.procedure,
-                wanted.arguments,
-                limit=30,
-                now=now,
-                session_tag=wanted.session_tag,
-            )
+    def _subscribed(self, key: str, said: list[Message]) -> list[tuple[EventKind, str]]:
+        # Two programs of one client in a recording are told apart by what they say (09e).
+        listed = [one for one in said if isinstance(one, Subscriptions)]
+        for program in self.recording.raw["endpoints"]:
+            arguments = program["arguments"]
+            if f"//{key}@" not in arguments[1] or "--subscribe" not in arguments:
+                continue
+            letters = arguments[arguments.index("--subscribe") + 1].split(",")
+            if not listed or len(listed[0].items) == len(letters):
+                return [SUBSCRIBED[letter] for letter in letters]
+        return []
