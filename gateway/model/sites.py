@@ -124,6 +124,11 @@ def shared_guest_uri(site: Site, server_address: str) -> str:
     return f"{scheme}://{site.site_key}@{server_address}"
 
 
+def guest_page_address(site: Site, management_url: str) -> str:
+    """Return the address of a site's guest page (04 section 9)."""
+    return f"{management_url}/guest?site={site.site_key}"
+
+
 @dataclass(frozen=True, slots=True)
 class DomainUser:
     """A user of a domain; the contact's facts are None unless it is a Contact user."""

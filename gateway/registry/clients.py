@@ -57,19 +57,22 @@ SELECT k.id, k.site_id, s.kind, k.user_id, u.kind, k.salt, k.salted_pw, k.ping_p
 """
 
 
-def add(tx: Tx, site_id: int, user_id: int, creator_id: int) -> Client:
+def add(
+    tx: Tx, site_id: int, user_id: int, creator_id: int | None, *, creator_email: str | None = None
+) -> Client:
     """Create a client of a user on a site, without a password yet.
 
     The clients of Owner and Private users are the owner's to create, those of a Contact user its
-    partner's, those of Guest anybody's where guests are allowed (04 section 5.5). Raises NotFound,
-    Denied, Conflict, QuotaExceeded.
+    partner's, those of Guest anybody's where guests are allowed (04 section 5.5). Guest clients
+    alone may belong to a confirmed mail address instead of an account. Raises NotFound, Denied,
+    Conflict, QuotaExceeded.
     """
     site = sites.get(tx, site_id)
     user = members.get_user(tx, user_id)
     if user.domain_id != site.domain_id:
         raise NotFound("This user does not exist in the site's domain. Reload the page.")
     _may_create(tx, site, user, creator_id)
-    _within_quotas(tx, site, user, creator_id)
+    _within_quotas(tx, site, user, creator_id, creator_email)
     client_id = tx.insert(
         "client",
         client_key=credentials.draw_free_key(
@@ -81,6 +84,7 @@ def add(tx: Tx, site_id: int, user_id: int, creator_id: int) -> Client:
         domain_id=site.domain_id,
         user_id=user_id,
         creator_id=creator_id,
+        creator_email=creator_email,
         created_at=tx.now,
     )
     tx.changed(ClientAdded(site_id, client_id))
@@ -187,12 +191,13 @@ def store_description(
         tx.changed(ClientDescribed(row[0], client_id))
 
 
-def _may_create(tx: Tx, site: Site, user: DomainUser, creator_id: int) -> None:
+def _may_create(tx: Tx, site: Site, user: DomainUser, creator_id: int | None) -> None:
     if user.kind is UserKind.GUEST:
         if not (site.guest_allowed and user.enabled):
             raise Conflict("Guests are not allowed on this site. Allow them first.")
     elif user.kind is UserKind.CONTACT:
-        if user.partner_id != creator_id or user.contact_status is not ContactStatus.MUTUAL:
+        mine = creator_id is not None and user.partner_id == creator_id
+        if not mine or user.contact_status is not ContactStatus.MUTUAL:
             raise Denied("Only the contact behind this user can create its clients.")
         found = members.rights(tx, site.id)
         if not any(rights.allowed for rights in found if rights.user.id == user.id):
@@ -201,7 +206,9 @@ def _may_create(tx: Tx, site: Site, user: DomainUser, creator_id: int) -> None:
         raise Denied("Only the owner of the domain can create clients of this user.")
 
 
-def _within_quotas(tx: Tx, site: Site, user: DomainUser, creator_id: int) -> None:
+def _within_quotas(
+    tx: Tx, site: Site, user: DomainUser, creator_id: int | None, creator_email: str | None
+) -> None:
     settings = tx.settings
     kinds, limit, what = {
         UserKind.CONTACT: ((3, 3), settings.contact_clients_per_owner, "clients of contacts"),
@@ -213,6 +220,11 @@ def _within_quotas(tx: Tx, site: Site, user: DomainUser, creator_id: int) -> Non
     )
     if tx.number(sql, site.owner_id, *kinds) >= limit:
         raise QuotaExceeded(f"An owner's domains can have {limit} {what}. Delete one first.")
+    if creator_email is not None:
+        limit = settings.clients_per_address
+        if tx.number("SELECT count(*) FROM client WHERE creator_email = ?", creator_email) >= limit:
+            raise QuotaExceeded(f"One mail address can create {limit} clients. Delete one first.")
+        return
     limit = settings.clients_per_creator
     if tx.number("SELECT count(*) FROM client WHERE creator_id = ?", creator_id) >= limit:
         raise QuotaExceeded(f"One account can create {limit} clients. Delete one first.")
