@@ -25,7 +25,7 @@ REST := $(filter-out $(EARLY) $(UNIT) $(LATE) tests/support tests/zoo tests/conf
 # Each measures one thing; bulk_camera is the source that others start.
 BENCHES ?= $(filter-out bulk_camera __init__,$(patsubst bench/%.py,%,$(wildcard bench/*.py)))
 
-.PHONY: help run test lint types check format render bench image install uninstall clean
+.PHONY: help run test lint types check format render bench bench-server image install uninstall clean
 
 help:
 	@echo 'make run            set up and start the gateway (DEMO=2 adds virtual cameras, STATE=folder)'
@@ -35,6 +35,7 @@ help:
 	@echo 'make format         let ruff put the code in shape'
 	@echo 'make render         write config/gateway.toml and config/gateway.schema.json anew'
 	@echo 'make bench          measure; results go to bench/results/ (BENCHES=relay for one of them)'
+	@echo 'make bench-server   the tracker under 100, 1,000 and 10,000 endpoints (two minutes)'
 	@echo 'make image          build a root file system with the service in it (as root)'
 	@echo 'make install        install as a systemd service (as root)'
 	@echo 'make uninstall      take it off again; PURGE=1 also removes settings and state'
@@ -70,6 +71,10 @@ render:
 bench:
 	@.ci/setup.sh test
 	@for bench in $(BENCHES); do echo "bench.$$bench"; $(PY) -m bench.$$bench $(ARGS) || exit 1; done
+
+bench-server:
+	@.ci/setup.sh test
+	@$(PY) -m bench.server $(ARGS)
 
 image:
 	@.ci/setup.sh image
