@@ -10,6 +10,7 @@ from sqlite_utils import Database, Migrations
 
 from gateway.base.errors import HostError
 from gateway.registry.schema_box import APPLIANCE
+from gateway.registry.schema_events import EVENTS
 from gateway.registry.schema_model import MANAGEMENT_MODEL
 from gateway.registry.schema_people import PEOPLE
 
@@ -32,6 +33,12 @@ def appliance(db: Database) -> None:
 def people(db: Database) -> None:
     """Add what contacts, invitations and mailed links need."""
     db.executescript(PEOPLE)
+
+
+@STEPS(name="0004_events")
+def events(db: Database) -> None:
+    """Add what the tracker keeps of events (03 section 4)."""
+    db.executescript(EVENTS)
 
 
 def step_names() -> tuple[str, ...]:

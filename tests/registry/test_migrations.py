@@ -11,6 +11,7 @@ from sqlite_utils import Database
 from gateway.base.errors import HostError
 from gateway.registry import audit, clients, members, migrations, snapshots
 from gateway.registry.schema_box import APPLIANCE
+from gateway.registry.schema_events import EVENTS
 from gateway.registry.schema_model import MANAGEMENT_MODEL
 from gateway.registry.schema_people import PEOPLE
 from tests.registry.furnished import OpenRegistry
@@ -28,6 +29,10 @@ RELEASED = {
     "0003_people": (
         PEOPLE,
         "d6c53f6172298fc38c8bd281256aa789cea448f0f6ca1e676c72a401e23edc1d",
+    ),
+    "0004_events": (
+        EVENTS,
+        "6e04400ba7a5327bab0236cf2d970ccc4e34a19c4c6b4358d74bb237c14ed69d",
     ),
 }
 
@@ -101,7 +106,7 @@ def test_a_step_that_fails_leaves_the_file_at_the_step_before(tmp_path, monkeypa
         assert [done.name for done in migrations.STEPS.applied(db)] == ["0001_management_model"]
         assert "device" not in db.table_names()
         monkeypatch.undo()
-        assert migrations.bring_up_to_date(db) == ("0002_appliance", "0003_people")
+        assert migrations.bring_up_to_date(db) == tuple(RELEASED)[1:]
     finally:
         db.close()
 
