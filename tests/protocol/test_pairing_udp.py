@@ -108,6 +108,15 @@ def test_the_service_may_ask_for_the_relay_once() -> None:
     assert meetings.signalled(S, P2PHolePunched(), 4.3) == []
 
 
+def test_trap_t9_and_t10_nobody_is_told_to_relay_or_let_go_unless_the_service_asks() -> None:
+    meetings = direct()
+    meetings.arrive(S, 0.0)
+    meetings.arrive(C, 0.0)
+    assert len(meetings.tick(1.0)) == 1
+    for now in range(2, 70):
+        assert meetings.tick(float(now)) == []
+
+
 def test_a_service_that_asks_before_its_client_is_there_is_relayed_at_once() -> None:
     meetings = direct()
     meetings.arrive(S, 0.0)

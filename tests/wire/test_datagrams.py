@@ -32,7 +32,7 @@ def test_an_endpoint_introduces_itself_over_ipv4_as_captured() -> None:
     assert read_endpoint_info(octets[:17], ipv4=True) is None
 
 
-def test_over_ipv6_both_sizes_are_taken_and_the_tail_means_nothing() -> None:
+def test_trap_t6_over_ipv6_both_sizes_are_taken_and_the_tail_means_nothing() -> None:
     vector = RAW["raw.udp.ENDPOINT_INFO.v6"]
     uid = bytes.fromhex(vector["inputs"]["endpointUid"])
     octets = bytes.fromhex(vector["hex"])
