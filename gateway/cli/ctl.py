@@ -14,6 +14,7 @@ from typing import Any
 from gateway.cli.ctl_call import (
     DEFAULT_URL,
     EXIT_USAGE,
+    TOKEN_VARIABLE,
     URL_VARIABLE,
     CtlFault,
     Gateway,
@@ -107,6 +108,7 @@ def _values(verb: Verb, options: argparse.Namespace) -> dict[str, Any]:
 
 def _setup_code(token_file: str | None) -> str:
     """Return the code that lies beside the token. Raises CtlFault when there is none."""
+    token_file = token_file or os.environ.get(TOKEN_VARIABLE)
     beside = (str(Path(token_file).with_name("setup-code")),) if token_file else CODE_FILES
     for name in beside:
         try:

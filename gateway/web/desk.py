@@ -254,9 +254,10 @@ def _given(operation: Operation, call: Call) -> str:
 
 
 def _object(operation: Operation, call: Call) -> str:
-    if operation.kind in (Kind.NONE, Kind.ACCOUNT):
-        return str(operation.kind)
-    return f"{operation.kind} {call.ids.get(operation.kind.value, 0)}"
+    kind, object_id = operation.kind, call.ids.get(operation.kind.value, 0)
+    if kind is Kind.NONE:
+        kind, object_id = operation.authorized(call)
+    return str(kind) if kind in (Kind.NONE, Kind.ACCOUNT) else f"{kind} {object_id}"
 
 
 def _actor(visitor: Visitor) -> str:

@@ -209,7 +209,7 @@ CAMERA_ADOPT = Operation(
     finish=_adopted,
 )
 CAMERA_ADOPT_PROBED = Operation(
-    name="camera.adopt-probed",
+    name="camera.adopt",
     action=Action.ADOPT_CAMERA,
     kind=Kind.NONE,
     summary="Make the camera that was looked at a service of a site.",

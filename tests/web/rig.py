@@ -7,6 +7,7 @@ and cameras. The end-to-end tests use that.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from gateway.model.kinds import Authority, GuestSupport, SiteKind, UserKind
 from gateway.model.structure import SiteStructure
 from gateway.registry import devices, domains, members, owners, services, sites, structure
 from gateway.registry.database import Registry, Tx
+from gateway.registry.passwords import PasswordRecord, hash_password
 from gateway.web.doors import LiveEndpoint, LiveSite
 from gateway.web.server import TOKEN_FILE, WebServer
 from gateway.web.settings import WebSettings
@@ -328,10 +330,17 @@ async def open_rig(
         await registry.close()
 
 
+@functools.cache
+def _password_record() -> PasswordRecord:
+    """Return what is stored of the password of all, made once: it is slow on purpose."""
+    return hash_password(Secret(PASSWORD))
+
+
 async def add_owner(registry: Registry, account: str, authority: Authority) -> int:
     """Create an account with the password of all."""
+    record = _password_record()
     owner = await registry.write(
-        lambda tx: owners.add(tx, account, f"Owner {account}", Secret(PASSWORD), authority)
+        lambda tx: owners.add(tx, account, f"Owner {account}", record, authority)
     )
     return owner.id
 
