@@ -60,3 +60,30 @@ class LogSettings:
         20, minimum=1, maximum=10000, help="Lines of one kind written in a period before it is cut."
     )
     period: int = setting(60, minimum=1, maximum=3600, unit="s", help="Length of that period.")
+
+
+@dataclass(frozen=True, slots=True)
+class MailSettings:
+    """How patiently mail is sent; which server takes it is set on the pages."""
+
+    time_limit: float = setting(
+        20.0, minimum=1, maximum=300, unit="s", help="Longest time one letter may take."
+    )
+    attempts: int = setting(
+        6, minimum=1, maximum=50, help="Attempts before a letter is given up as failed."
+    )
+    first_pause: float = setting(
+        30.0, minimum=1, maximum=3600, unit="s", help="Pause after the first failed attempt."
+    )
+    longest_pause: float = setting(
+        3600.0, minimum=1, maximum=86_400, unit="s", help="Pauses grow fourfold up to this."
+    )
+    tidy_every: float = setting(
+        60.0, minimum=1, maximum=3600, unit="s", help="How often expired letters are looked for."
+    )
+    ca_file: str = setting(
+        "", maximum=4096, help="Certificates to trust instead of the system's (PEM file)."
+    )
+    helo_name: str = setting(
+        "", maximum=253, help="What the box calls itself to the server; empty: the machine's name."
+    )

@@ -55,6 +55,7 @@ IMPORT_DOORS: dict[str, tuple[str, ...]] = {
     "ssl": (
         "gateway.net",
         "gateway.telemetry.mqtt",
+        "gateway.telemetry.mail",
         "gateway.web",
         "gateway.driverkit.http",
         "gateway.cameras.http",
