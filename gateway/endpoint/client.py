@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import dataclass
 
 from gateway.access.ports import Actor
-from gateway.asn1.reader import is_one_sequence
 from gateway.base.clock import Clock
 from gateway.base.entropy import Entropy
-from gateway.base.errors import GatewayError, InvalidInput
+from gateway.base.errors import InvalidInput
 from gateway.base.secret import Secret
 from gateway.endpoint.calls import EMPTY, ProcedureFailed, check_name, check_payload
+from gateway.endpoint.departures import Departures, OutgoingTcp, OutgoingUdp
 from gateway.endpoint.errors import refused
 from gateway.endpoint.following import FollowedEvents
 from gateway.endpoint.locate import Locator
-from gateway.endpoint.meeting import Meeting
 from gateway.endpoint.session import Endpoint
 from gateway.endpoint.settings import EndpointSettings
 from gateway.model.kinds import ClientStatus, ConnectionMode, TransportKind
+from gateway.net.peer import PeerSocket
 from gateway.net.tasks import TaskRoom
 from gateway.protocol.endpoint import EndpointSession
 from gateway.protocol.endpoint_client import ClientSession
@@ -37,28 +36,12 @@ from gateway.protocol.endpoint_inbox import Positions
 from gateway.protocol.endpoint_requests import ClientMemory, ClientProfile
 from gateway.wire.balancer import BalancerRequest
 from gateway.wire.codes import ErrorCode
-from gateway.wire.rendezvous import ProxyRole
 from gateway.wire.uri import parse_client_uri, server_name
+
+__all__ = ["REQUEST_LIMIT", "ClientEndpoint", "OutgoingTcp", "OutgoingUdp"]
 
 REQUEST_LIMIT = 30.0
 """Seconds for a connection (02 section 5)."""
-_TAG_MIN, _TAG_MAX = 2, 128
-
-
-@dataclass(frozen=True, slots=True)
-class OutgoingTcp:
-    """A connection to a service, with its non-blocking socket at the first octet."""
-
-    socket: socket.socket
-    mode: ConnectionMode
-
-
-@dataclass(slots=True)
-class _Departure:
-    done: asyncio.Future[OutgoingTcp]
-    meeting: Meeting | None = None
-    task: asyncio.Task[None] | None = None
-    made: OutgoingTcp | None = None
 
 
 class ClientEndpoint(Endpoint):
@@ -115,7 +98,7 @@ class ClientEndpoint(Endpoint):
             self._announce,
             stateless=account.category.stateless,
         )
-        self._departures: dict[bytes, _Departure] = {}
+        self._departures = Departures(settings, clock, self._room, self._flush)
         self._calls: dict[bytes, asyncio.Future[CallEnded]] = {}
 
     @property
@@ -151,33 +134,28 @@ class ClientEndpoint(Endpoint):
         `session_tag` is one DER SEQUENCE of 2 to 128 octets. Raises a RequestRefused of
         `gateway.endpoint.errors`, or InvalidInput for a bad tag. Cancelling gives the request up.
         """
-        if session_tag is not None and not (
-            _TAG_MIN <= len(session_tag) <= _TAG_MAX and is_one_sequence(session_tag)
-        ):
-            raise InvalidInput("A session tag is one SEQUENCE of 2 to 128 octets.", "session_tag")
+        made, mode = await self._reach(TransportKind.TCP, service_id, port, timeout, session_tag)
+        assert not isinstance(made, PeerSocket)
+        return OutgoingTcp(made, mode)
+
+    async def connect_udp(
+        self,
+        service_id: int,
+        port: int,
+        *,
+        session_tag: bytes | None = None,
+        timeout: float = REQUEST_LIMIT,  # noqa: ASYNC109  (part of the protocol, 5 s at least)
+    ) -> OutgoingUdp:
+        """Return a UDP connection to a virtual port of a service; raises as `connect_tcp`."""
+        made, mode = await self._reach(TransportKind.UDP, service_id, port, timeout, session_tag)
+        assert isinstance(made, PeerSocket)
+        return OutgoingUdp(made, mode)
+
+    async def _reach(
+        self, transport: TransportKind, service_id: int, port: int, limit: float, tag: bytes | None
+    ) -> tuple[socket.socket | PeerSocket, ConnectionMode]:
         session = self._reaching(service_id)
-        uid = session.request(
-            TransportKind.TCP,
-            service_id,
-            port,
-            limit=timeout,
-            now=self._clock.monotonic(),
-            session_tag=session_tag,
-        )
-        departure = _Departure(asyncio.get_running_loop().create_future())
-        self._departures[uid] = departure
-        self._flush()
-        try:
-            return await departure.done
-        except BaseException:
-            done = departure.done  # cancelled in the moment of success: nobody takes the socket
-            if done.done() and not done.cancelled() and done.exception() is None:
-                done.result().socket.close()
-            raise
-        finally:
-            session.abandon(uid)
-            self._departures.pop(uid, None)
-            self._give_up(departure)
+        return await self._departures.reach(session, transport, service_id, port, limit, tag)
 
     async def call(
         self,
@@ -233,22 +211,17 @@ class ClientEndpoint(Endpoint):
     # -- the endpoint's own side
 
     def _new_session(self) -> EndpointSession:
+        self._departures.failures.forget()
         return ClientSession(self._profile, self._memory, self._entropy)
 
     def _react(self, session: EndpointSession, event: EndpointReport) -> None:
         assert isinstance(session, ClientSession)
         if isinstance(event, MeetService):
-            self._meet(session, event)
+            self._departures.meet(session, event)
         elif isinstance(event, ServiceVouched):
-            departure = self._departures.get(event.request_uid)
-            if departure is not None and departure.meeting is not None:
-                departure.meeting.vouched(event.auth_hash, event.auth_key2)
+            self._departures.vouched(event)
         elif isinstance(event, RequestFailed):
-            departure = self._departures.pop(event.request_uid, None)
-            if departure is not None:
-                if not departure.done.done():
-                    departure.done.set_exception(refused(event.code))
-                self._give_up(departure)
+            self._departures.failed(event)
         elif isinstance(event, EventArrived):
             self.events.start(event.delivery)
         elif isinstance(event, CallEnded):
@@ -256,57 +229,4 @@ class ClientEndpoint(Endpoint):
             if answer is not None and not answer.done():
                 answer.set_result(event)
         elif isinstance(event, RequestReady):
-            departure = self._departures.pop(event.request_uid, None)
-            if departure is not None and departure.made is not None:
-                made, departure.made = departure.made, None
-                if departure.done.done():
-                    made.socket.close()
-                else:
-                    departure.done.set_result(made)
-
-    def _meet(self, session: ClientSession, order: MeetService) -> None:
-        departure = self._departures.get(order.request_uid)
-        if departure is None:
-            return
-
-        def ask(auth_key: bytes) -> None:
-            session.ask_for_hash(order, auth_key, self._clock.monotonic())
-            self._flush()
-
-        departure.meeting = Meeting(
-            ProxyRole.CLIENT,
-            order.connection_uid,
-            order.server_address,
-            self._settings,
-            self._clock,
-            ask,
-        )
-        departure.task = self._room.start(
-            self._depart(session, order.request_uid, departure, departure.meeting),
-            name="connection to a service",
-        )
-
-    async def _depart(
-        self, session: ClientSession, uid: bytes, departure: _Departure, meeting: Meeting
-    ) -> None:
-        try:
-            sock, mode = await meeting.run()
-        except GatewayError:
-            departure.task = None
-            session.not_connected(uid, self._clock.monotonic())
-            self._flush()
-            return
-        departure.task = None
-        departure.made = OutgoingTcp(sock, mode)
-        if not session.connected(uid):
-            self._give_up(departure)
-        self._flush()
-
-    @staticmethod
-    def _give_up(departure: _Departure) -> None:
-        if departure.task is not None:
-            departure.task.cancel()
-            departure.task = None
-        if departure.made is not None:
-            departure.made.socket.close()
-            departure.made = None
+            self._departures.ready(event)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from dataclasses import dataclass
-
 from gateway.access.ports import AccessRule, Actor
 from gateway.base.clock import Clock
 from gateway.base.entropy import Entropy
-from gateway.base.errors import Conflict, GatewayError, LocalError
+from gateway.base.errors import Conflict
 from gateway.base.secret import Secret
+from gateway.endpoint.arrivals import (
+    Arrivals,
+    IncomingTcp,
+    IncomingUdp,
+    ListenerClosed,
+    PortListener,
+    UdpPortListener,
+)
 from gateway.endpoint.calls import Handler, check_name, serve_call
 from gateway.endpoint.locate import Locator
-from gateway.endpoint.meeting import Meeting
 from gateway.endpoint.raising import RaisedEvents
 from gateway.endpoint.session import Endpoint
 from gateway.endpoint.settings import EndpointSettings
-from gateway.model.kinds import ConnectionMode, ServiceStatus, TransportKind, UserKind
+from gateway.model.kinds import ServiceStatus, TransportKind, UserKind
 from gateway.model.structure import SiteStructure
 from gateway.net.tasks import TaskRoom
 from gateway.protocol.endpoint import EndpointSession
@@ -28,46 +31,26 @@ from gateway.protocol.endpoint_events import (
     EndpointReport,
     EventsTaken,
     MeetClient,
-    PendingConnection,
     PendingDropped,
 )
 from gateway.protocol.endpoint_outbox import EventQueue
 from gateway.protocol.endpoint_ports import VirtualPort
 from gateway.protocol.endpoint_service import ServiceSession
 from gateway.wire.balancer import BalancerRequest
-from gateway.wire.rendezvous import ProxyRole
 from gateway.wire.uri import parse_service_uri, server_name
+
+__all__ = [
+    "BACKLOG",
+    "IncomingTcp",
+    "IncomingUdp",
+    "ListenerClosed",
+    "PortListener",
+    "ServiceEndpoint",
+    "UdpPortListener",
+]
 
 BACKLOG = 16
 """Clients that never come hold a place for 30 s, so it is generous (02 section 4.3)."""
-
-
-class ListenerClosed(LocalError):
-    """The virtual port is listened on no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class IncomingTcp:
-    """A connection that the application took over, with its non-blocking socket.
-
-    The socket stands at the first octet of the application; closing it is the owner's business.
-    It outlives the membership of `actor`: whoever owns it cuts it when rights are taken away.
-    """
-
-    actor: Actor
-    client_id: int
-    session_tag: bytes | None
-    socket: socket.socket
-    mode: ConnectionMode
-
-
-@dataclass(slots=True)
-class _Arrival:
-    session: ServiceSession
-    meeting: Meeting
-    task: asyncio.Task[None] | None = None
-    socket: socket.socket | None = None
-    mode: ConnectionMode = ConnectionMode.PROXY
 
 
 class ServiceEndpoint(Endpoint):
@@ -103,8 +86,8 @@ class ServiceEndpoint(Endpoint):
         self.events = RaisedEvents(
             self._memory.outbox, clock, lambda: self._session, self._flush, self._announce
         )
-        self._arrivals: dict[PendingConnection, _Arrival] = {}
-        self._listeners: dict[int, PortListener] = {}
+        self._arrivals = Arrivals(settings, clock, self._room, self._flush)
+        self._listeners: dict[tuple[TransportKind, int], PortListener | UdpPortListener] = {}
         self._handlers: dict[str, Handler] = {}
 
     @property
@@ -133,11 +116,23 @@ class ServiceEndpoint(Endpoint):
 
     def listen(self, port: int, *, backlog: int = BACKLOG, rule: AccessRule = None) -> PortListener:
         """Listen on a virtual port, connected or not; raises Conflict when it is listened on."""
-        listener = PortListener(
-            self, self._memory.ports.open(TransportKind.TCP, port, backlog, rule)
-        )
-        self._listeners[port] = listener
+        opened = self._memory.ports.open(TransportKind.TCP, port, backlog, rule)
+        listener = PortListener(self, opened)
+        self._watch(opened, listener)
         return listener
+
+    def listen_udp(
+        self, port: int, *, backlog: int = BACKLOG, rule: AccessRule = None
+    ) -> UdpPortListener:
+        """Listen on a virtual UDP port; TCP ports have numbers of their own. Raises Conflict."""
+        opened = self._memory.ports.open(TransportKind.UDP, port, backlog, rule)
+        listener = UdpPortListener(self, opened)
+        self._watch(opened, listener)
+        return listener
+
+    def _watch(self, port: VirtualPort, listener: PortListener | UdpPortListener) -> None:
+        self._listeners[(port.transport, port.number)] = listener
+        self._arrivals.watch(port, listener.wake)
 
     def offer(
         self, procedure: str, handler: Handler, *, rule: AccessRule = None, limit: int = 16
@@ -167,18 +162,17 @@ class ServiceEndpoint(Endpoint):
     # -- the endpoint's own side
 
     def _new_session(self) -> EndpointSession:
+        self._arrivals.failures.forget()
         return ServiceSession(self._profile, self._memory, self._entropy)
 
     def _react(self, session: EndpointSession, event: EndpointReport) -> None:
         assert isinstance(session, ServiceSession)
         if isinstance(event, MeetClient):
-            self._meet(session, event.entry)
+            self._arrivals.meet(session, event.entry)
         elif isinstance(event, ClientVouched):
-            arrival = self._arrivals.get(event.entry)
-            if arrival is not None:
-                arrival.meeting.vouched(event.auth_hash, event.auth_key2)
+            self._arrivals.vouched(event)
         elif isinstance(event, PendingDropped):
-            self._forget(event.entry)
+            self._arrivals.forget(event.entry)
         elif isinstance(event, EventsTaken):
             self.events.emptied()
         elif isinstance(event, CallArrived):
@@ -186,133 +180,15 @@ class ServiceEndpoint(Endpoint):
             answering = serve_call(session, event, handler, self._clock, self._flush)
             self._room.start(answering, name=f"call of {event.procedure}")
 
-    def _meet(self, session: ServiceSession, entry: PendingConnection) -> None:
-        def ask(auth_key: bytes) -> None:
-            session.ask_for_hash(entry, auth_key, self._clock.monotonic())
-            self._flush()
-
-        meeting = Meeting(
-            ProxyRole.SERVICE,
-            entry.connection_uid,
-            entry.server_address,
-            self._settings,
-            self._clock,
-            ask,
-        )
-        arrival = _Arrival(session, meeting)
-        self._arrivals[entry] = arrival
-        arrival.task = self._room.start(self._arrive(entry, arrival), name=f"port {entry.port}")
-
-    async def _arrive(self, entry: PendingConnection, arrival: _Arrival) -> None:
-        try:
-            sock, arrival.mode = await arrival.meeting.run()
-        except GatewayError:
-            arrival.session.not_connected(entry, self._clock.monotonic())
-            self._arrivals.pop(entry, None)
-            self._flush()
-            return
-        arrival.task = None
-        port = arrival.session.connected(entry)
-        if port is None:  # dropped while the last octets of the header came in
-            self._arrivals.pop(entry, None)
-            sock.close()
-            return
-        arrival.socket = sock
-        listener = self._listeners.get(port.number)
-        if listener is not None:
-            listener.wake()
-
-    def _forget(self, entry: PendingConnection) -> None:
-        arrival = self._arrivals.pop(entry, None)
-        if arrival is None:
-            return
-        if arrival.task is not None:
-            arrival.task.cancel()
-        if arrival.socket is not None:
-            arrival.socket.close()
-
-    def take(self, port: VirtualPort) -> IncomingTcp | None:
+    def take(self, port: VirtualPort) -> IncomingTcp | IncomingUdp | None:
         """Hand over the oldest connection that waits on a port, telling its client; or None."""
-        while port.completed:
-            entry = port.completed.popleft()
-            arrival = self._arrivals.pop(entry, None)
-            if arrival is None or arrival.socket is None:
-                continue
-            if arrival.session.finished:
-                # Its client can never be told any more and gives up; it is not worth a camera.
-                arrival.socket.close()
-                continue
-            arrival.session.accept(entry, self._clock.monotonic())
-            self._flush()
-            return IncomingTcp(
-                entry.actor,
-                entry.client_id,
-                entry.session_tag,
-                arrival.socket,
-                arrival.mode,
-            )
-        return None
+        return self._arrivals.take(port)
 
     def release(self, port: VirtualPort) -> None:
         """Stop listening: what is pending or waits is closed; clients are not told (02 4.1)."""
         if isinstance(self._session, ServiceSession):
             self._session.release(port)
             self._flush()
-        while port.completed:
-            self._forget(port.completed.popleft())
+        self._arrivals.unwatch(port)
         self._memory.ports.close(port)
-        self._listeners.pop(port.number, None)
-
-
-class PortListener:
-    """A virtual port; `accept` hands out one connection after another."""
-
-    def __init__(self, endpoint: ServiceEndpoint, port: VirtualPort) -> None:
-        self._endpoint = endpoint
-        self._port = port
-        self._waiting: list[asyncio.Future[None]] = []
-        self._closed = False
-
-    @property
-    def number(self) -> int:
-        """Return the number of the virtual port."""
-        return self._port.number
-
-    async def accept(self) -> IncomingTcp:
-        """Return the next connection; raises ListenerClosed when the port is released."""
-        while True:
-            if self._closed:
-                raise ListenerClosed("The virtual port is not listened on any more.")
-            taken = self._endpoint.take(self._port)
-            if taken is not None:
-                return taken
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            self._port.armed = len(self._waiting)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled():
-                    self.wake()  # the connection that woke us is somebody else's now
-                raise
-            finally:
-                if waiter in self._waiting:
-                    self._waiting.remove(waiter)
-                self._port.armed = len(self._waiting)
-
-    def wake(self) -> None:
-        """Let one waiting accept look again."""
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-
-    def close(self) -> None:
-        """Release the port; waiting accepts end with ListenerClosed."""
-        if self._closed:
-            return
-        self._closed = True
-        self._endpoint.release(self._port)
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._listeners.pop((port.transport, port.number), None)

@@ -44,7 +44,8 @@ async def resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tupl
     return [(socket.AddressFamily(family), address) for family, _, _, _, address in found]
 
 
-def _make(family: int, options: SocketOptions) -> socket.socket:
+def make(family: int, options: SocketOptions) -> socket.socket:
+    """Return a new non-blocking TCP socket that is neither bound nor connected."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setblocking(False)
     if options.reuse_address:
@@ -76,7 +77,7 @@ async def connect(
     try:
         async with asyncio.timeout(timeout):
             for family, address in await resolve(host, port):
-                sock = _make(family, options or SocketOptions())
+                sock = make(family, options or SocketOptions())
                 try:
                     if local is not None:
                         sock.bind(local)

@@ -219,16 +219,16 @@ def own_address() -> str:
 
 
 @contextlib.asynccontextmanager
-async def softnet(folder: Path) -> AsyncIterator[Softnet]:
+async def softnet(folder: Path, host: str = "", **relay_settings: Any) -> AsyncIterator[Softnet]:
     """Run balancer, tracker and relay on the ports of the protocol."""
-    host = own_address()
+    host = host or own_address()
     clock, entropy, hub = SystemClock(), SystemEntropy(), NoticeHub()
     registry = await Registry.open(folder / "registry.sqlite", clock=clock, entropy=entropy)
     async with TaskRoom("test") as room:
         datapath = DataPath(room, clock)
         await datapath.start()
         relay = RendezvousServer(
-            RelaySettings(bind_addresses=(host,)),
+            RelaySettings(bind_addresses=(host,), **relay_settings),
             secret=SECRET,
             datapath=datapath,
             clock=clock,

@@ -131,7 +131,7 @@ async def test_giving_up_leaves_no_sockets(tmp_path: Path) -> None:
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
-        assert client._departures == {}
+        assert not client._departures
 
 
 async def test_many_at_once(tmp_path: Path) -> None:
