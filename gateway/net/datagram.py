@@ -44,6 +44,7 @@ _log = logging.getLogger(__name__)
 
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Asked of the system, which may give less: bursts wait here while the process is busy."""
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h; the socket module does not name it
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
 BACK_OFF = (0.05, 0.2, 1.0, 5.0)
@@ -138,7 +139,10 @@ def bind_datagram(host: str, port: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+        except OSError:  # only the privileged may go beyond net.core.rmem_max
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if host in WILD:

@@ -108,6 +108,7 @@ class UdpHalf:
         self._pairs: set[DatagramPair] = set()
         self._ends: collections.Counter[str] = collections.Counter()
         self._timer: asyncio.TimerHandle | None = None
+        self._armed_for = 0.0
         self.addresses: list[tuple[str, int]] = []
         """Where control connections and datagrams come in, one port for both."""
 
@@ -255,11 +256,17 @@ class UdpHalf:
 
     def _arm(self) -> None:
         due = self._rendezvous.deadline
-        if due is None or self._timer is not None or not self.addresses:
+        if self._timer is not None:
+            if due == self._armed_for:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if due is None or not self.addresses:
             return
         delay = due - self._clock.monotonic()
         if delay < SWEEP_SECONDS:
             loop = asyncio.get_running_loop()
+            self._armed_for = due
             self._timer = loop.call_later(max(0.0, delay), self._due)
 
     def _due(self) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from gateway.wire.datagrams import (
@@ -31,7 +33,17 @@ from gateway.wire.rendezvous import (
     unpack_private,
     unpack_public,
 )
-from tests.relay.meeting import CLIENT, KEY2, SECRET, SERVICE, Running, dial, receive, send
+from tests.relay.meeting import (
+    CLIENT,
+    KEY2,
+    SECRET,
+    SERVICE,
+    Running,
+    dial,
+    receive,
+    relay_server,
+    send,
+)
 
 
 async def datagram(sock: socket.socket, seconds: float = 5.0) -> tuple[bytes, tuple[str, int]]:
@@ -159,3 +171,24 @@ async def meet(running: Running, uid: bytes) -> tuple[UdpEndpoint, UdpEndpoint]:
     await client.relayed()
     await service.relayed()
     return client, service
+
+
+@contextlib.asynccontextmanager
+async def server(host: str = "", **settings) -> AsyncIterator[Running]:
+    async with relay_server(host, udp=True, **settings) as running:
+        half = running.server.udp
+        assert half is not None
+        yield running
+    assert not half._desk.controls
+    assert half._desk.listener.count == 0
+    for table in (half._named, half._uids, half._spots, half._parties, half._pairs):
+        assert not table
+    assert not half._ends
+    assert half._path.pairs == 0
+    assert half.process_id is None
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
