@@ -282,6 +282,16 @@ def announce_sites(tx: Tx, domain_id: int) -> None:
         tx.changed(SiteChanged(site_id))
 
 
+def announce_shared(tx: Tx, partner_id: int) -> None:
+    """Announce that the sites shared with an account may serve it differently."""
+    shared = (
+        "SELECT DISTINCT u.domain_id FROM domain_user u JOIN contact c ON c.id = u.contact_id"
+        " WHERE c.partner_id = ? ORDER BY u.domain_id"
+    )
+    for (domain_id,) in tx.rows(shared, partner_id):
+        announce_sites(tx, domain_id)
+
+
 def announce_domain(tx: Tx, domain_id: int) -> None:
     """Announce that the users of a domain changed, and with them perhaps each of its sites."""
     tx.changed(DomainChanged(domain_id))

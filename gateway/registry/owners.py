@@ -185,7 +185,7 @@ def delete(tx: Tx, owner_id: int) -> None:
     )
     for site_id, client_id in tx.rows(elsewhere, owner_id, owner_id):
         tx.changed(ClientDeleted(site_id, client_id))
-    _announce_shared(tx, owner_id)
+    members.announce_shared(tx, owner_id)
     _announce_partners(tx, owner_id)
     tx.run("DELETE FROM owner WHERE id = ?", owner_id)
     tx.changed(OwnerChanged(owner_id))
@@ -362,16 +362,7 @@ def _announce_standing(tx: Tx, owner_id: int) -> None:
     for (site_id,) in tx.rows(f"{own} ORDER BY s.id", owner_id):
         tx.changed(SiteChanged(site_id))
         tx.changed(SiteRestartRequired(site_id))
-    _announce_shared(tx, owner_id)
-
-
-def _announce_shared(tx: Tx, owner_id: int) -> None:
-    shared = (
-        "SELECT DISTINCT u.domain_id FROM domain_user u JOIN contact c ON c.id = u.contact_id"
-        " WHERE c.partner_id = ? ORDER BY u.domain_id"
-    )
-    for (domain_id,) in tx.rows(shared, owner_id):
-        members.announce_sites(tx, domain_id)
+    members.announce_shared(tx, owner_id)
 
 
 def _announce_partners(tx: Tx, owner_id: int) -> None:

@@ -7,9 +7,10 @@ import sqlite3
 import pytest
 
 from gateway.base.errors import Conflict, NotFound
-from gateway.registry import audit
+from gateway.registry import audit, domains, members, owners, sites
+from gateway.registry.audit import Actor
 from gateway.registry.changes import AuditAppended
-from tests.registry.furnished import Opened, OpenRegistry
+from tests.registry.furnished import Opened, OpenRegistry, make_owner, make_site
 
 
 async def _fill(room: Opened, count: int = 5) -> None:
@@ -85,6 +86,103 @@ async def test_tampering_with_the_file_is_found(open_registry, tmp_path, sql, br
     async with open_registry() as room:
         report = await room.read(audit.verify)
         assert report.broken_at == broken_at
+
+
+@pytest.mark.parametrize(
+    ("sql", "missing", "finding"),
+    [
+        ("DELETE FROM audit WHERE id = 2", (2, 2), "Row 2 was removed."),
+        ("DELETE FROM audit WHERE id IN (2, 3)", (2, 3), "Rows 2 to 3 were removed."),
+        ("DELETE FROM audit WHERE id >= 4", (4, 5), "Rows 4 to 5 were removed from the end."),
+        ("DELETE FROM audit", (1, 5), "Rows 1 to 5 were removed from the end."),
+        ("UPDATE audit SET action = 'x' WHERE id = 4", None, "Row 4 was changed."),
+    ],
+)
+async def test_a_removed_line_shows_also_after_more_was_added(
+    open_registry, tmp_path, sql, missing, finding
+):
+    async with open_registry() as room:
+        await _fill(room)
+        assert (await room.read(audit.verify)).whole
+    with sqlite3.connect(tmp_path / "registry.sqlite") as conn:
+        for trigger in ("audit_never_changes", "audit_never_shrinks"):
+            conn.execute(f"DROP TRIGGER {trigger}")
+        conn.execute(sql)
+    conn.close()
+    async with open_registry() as room:
+        report = await room.read(audit.verify)
+        assert (report.whole, report.missing, report.finding) == (False, missing, finding)
+        await _fill(room, 1)
+        report = await room.read(audit.verify)
+        assert (report.whole, report.missing) == (False, missing)
+
+
+async def test_filters(open_registry: OpenRegistry):
+    async with open_registry() as room:
+        start = int(room.clock.seconds)
+        await room.write(audit.append, 1, "192.0.2.1", "site.add", "site 1", "Büro")
+        room.clock.seconds += 60
+        await room.write(audit.append, 2, "::1", "site.delete", "site 2", "", "refused")
+        await room.write(audit.append, None, "", "session.open", "camera 7", "100% direct")
+        for wanted, ids in (
+            ({"actor_id": 2}, [2]), ({"outcome": "refused"}, [2]), ({"action": "site.*"}, [2, 1]),
+            ({"action": "site.add"}, [1]), ({"action": "*"}, [3, 2, 1]),
+            ({"since": start + 60}, [3, 2]), ({"until": start + 60}, [1]),
+            ({"text": "BÜRO"}, [1]), ({"text": "%"}, [3]), ({"text": "192.0"}, [1]),
+            ({"text": "camera 7"}, [3]), ({"text": "half\ud800"}, []),
+            ({"action": "site.*", "actor_id": 1, "text": "b"}, [1]),
+        ):  # fmt: skip
+            found = await room.read(audit.list_all, **wanted)
+            assert [entry.id for entry in found] == ids, wanted
+        assert await room.read(audit.actions) == ("session.open", "site.add", "site.delete")
+
+
+async def test_rows_for_a_spreadsheet_hold_no_formulas(open_registry: OpenRegistry):
+    async with open_registry() as room:
+        await room.write(audit.append, 1, "@x", "=cmd|' /C calc'!A0", "+1", "-1\n2")
+        (entry,) = await room.read(audit.list_all)
+        row = audit.csv_row(entry, "2030-01-01", "Markus")
+        assert len(row) == len(audit.CSV_HEADER)
+        assert row[:8] == ("1", "2030-01-01", "1 Markus", "'@x", "'=cmd|' /C calc'!A0", "'+1",
+                           "'-1\n2", "done")  # fmt: skip
+        assert row[8] == entry.hash.hex()
+
+
+async def test_a_write_with_an_actor_tells_every_change(open_registry: OpenRegistry):
+    async with open_registry() as room:
+        me = Actor(await room.write(make_owner), "192.0.2.1")
+        built = await room.registry.write(
+            audit.by(me, lambda tx: make_site(tx, owner_id=me.owner_id))
+        )
+        told = {(e.action, e.object) for e in await room.read(audit.list_all)}
+        assert {
+            ("domain.changed", f"domain {built.domain.id}"),
+            ("site.added", f"site {built.site.id}"),
+            ("service.added", f"service {built.service.id}"),
+        } <= told  # fmt: skip
+        assert {(e.actor_id, e.address) for e in await room.read(audit.list_all)} == {
+            (me.owner_id, "192.0.2.1")
+        }
+        (before,) = await room.read(audit.list_all, limit=1)
+        rename = audit.by(
+            me, lambda tx: domains.rename(tx, built.domain.id, "Home"),
+            "domain.rename", f"domain {built.domain.id}", "name=Home",
+        )  # fmt: skip
+        assert (await room.registry.write(rename)).name == "Home"
+        (entry,) = await room.read(audit.list_all, limit=1)
+        assert (entry.id, entry.action, entry.detail) == (
+            before.id + 1, "domain.rename", "name=Home"
+        )  # fmt: skip
+
+
+async def test_what_fails_is_not_told_and_what_changes_nothing_neither(open_registry):
+    async with open_registry() as room:
+        me = Actor(await room.write(make_owner))
+        for fn in (lambda tx: sites.get(tx, 99), lambda tx: members.delete_user(tx, 99)):
+            with pytest.raises(NotFound):
+                await room.registry.write(audit.by(me, fn))
+        await room.registry.write(audit.by(me, lambda tx: owners.get(tx, me.owner_id)))
+        assert await room.read(audit.list_all) == ()
 
 
 async def test_an_intact_chain_ends_at_its_last_row(open_registry: OpenRegistry):
