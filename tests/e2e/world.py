@@ -25,7 +25,7 @@ def missing() -> str:
     """Return '' when the whole can run here, else the reason."""
     if reason := available():
         return reason
-    for program in (avahi.AVAHI, "ffmpeg", "ffprobe"):
+    for program in (avahi.AVAHI, "ffmpeg", "mosquitto", "mosquitto_sub", "nft", "curl"):
         if shutil.which(program) is None:
             return f"{program} is not installed"
     if os.system('/usr/bin/python3 -c \'import gi; gi.require_version("GstRtspServer","1.0")\''):
@@ -48,7 +48,10 @@ class World:
         )
         self.lan.wire(self.box, f"{GATEWAY_OUTSIDE}/24", self.outside, "10.92.0.9/24")
         self.config = folder / "gateway.toml"
-        self.config.write_text(f'[server]\npublic_ipv4 = "{GATEWAY_OUTSIDE}"\n', encoding="utf-8")
+        self.config.write_text(
+            f'[server]\npublic_ipv4 = "{GATEWAY_OUTSIDE}"\n[mqtt]\nhost = "127.0.0.1"\n',
+            encoding="utf-8",
+        )
         self.gateway: Program | None = None
         self.camera: Program | None = None
         self._forwards: list[Program] = []
@@ -71,6 +74,24 @@ class World:
         )
         self.gateway.wait_line(lambda line: "  state " in line, 20)
         return time.monotonic() - begun
+
+    def start_broker(self) -> Program:
+        """Start a broker on the box's loopback."""
+        config = self.folder / "mosquitto.conf"
+        config.write_text("listener 1883 127.0.0.1\nallow_anonymous true\n", encoding="utf-8")
+        broker = self.box.start("mosquitto", "-c", str(config))
+        broker.wait_line(lambda line: "running" in line, 10)
+        return broker
+
+    def told(self, seconds: float = 2) -> dict[str, str]:
+        """Return what the broker keeps, topic to payload."""
+        listened = self.box.run(
+            *("mosquitto_sub", "-t", "softnet-gw/#", "-v", "--retained-only"),
+            *("-W", str(int(seconds))),
+            check=False,
+        )
+        pairs = (line.partition(" ") for line in listened.stdout.splitlines())
+        return {topic: payload for topic, _, payload in pairs}
 
     def start_camera(self) -> None:
         """Start the GStreamer camera and its announcement."""

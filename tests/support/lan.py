@@ -78,6 +78,11 @@ class Program:
                     raise AssertionError(f"no such line within {seconds} s in:\n{self.text}")
                 self._changed.wait(min(left, 0.2))
 
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the program has used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def wait(self, seconds: float) -> int:
         """Return the exit code; fail with the output when it does not end in time."""
         try:
