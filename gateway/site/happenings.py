@@ -135,6 +135,13 @@ class MinutePassed:
     wall: float
 
 
+@dataclass(frozen=True, slots=True)
+class EventsKept:
+    """Everything up to this batch of the event store is stored (see KeepEvents)."""
+
+    batch: int
+
+
 Input = (
     ServiceArrived
     | ClientArrived
@@ -146,6 +153,7 @@ Input = (
     | ClientPingPeriodSet
     | BuildEnded
     | MinutePassed
+    | EventsKept
 )
 
 
@@ -215,6 +223,13 @@ class StoreSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepEvents:
+    """Take a batch of the event store, store it, then tell EventsKept; soon, or when it suits."""
+
+    urgent: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StoreDescription:
     """Remember that a client was here and what its program said of itself."""
 
@@ -247,6 +262,7 @@ Effect = (
     | StoreStructure
     | StoreSeen
     | StoreDescription
+    | KeepEvents
     | StatusChanged
     | SiteDropped
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from gateway.asn1.reader import is_one_sequence
@@ -12,7 +13,7 @@ from gateway.base.errors import ProtocolViolation
 from gateway.model.kinds import EventKind, GuestAccess, SiteKind, UserKind
 from gateway.model.snapshot import Member
 from gateway.model.structure import EventDefinition
-from gateway.site.happenings import StoreSeen
+from gateway.site.happenings import KeepEvents, StoreSeen
 from gateway.site.presence import ClientPeer, Presence, ServicePeer
 from gateway.site.retained import EventStore, Instance, Subscribed
 from gateway.wire.message import Message
@@ -44,6 +45,8 @@ from gateway.wire.pubsub import (
 
 REDELIVERY_WAIT = 300.0
 """Seconds without acknowledgement after which a delivery is repeated (03 section 4.4)."""
+UNKEPT_MAX = 128
+"""Raises of one service on their way to storage; it has one outstanding for each of 100 events."""
 
 Raise = RaiseReplacingEvent | RaiseQueueingEvent | RaisePrivateEvent | RaiseReplacingNullEvent
 Acknowledgement = ReplacingEventAcknowledged | QueueingEventAcknowledged | PrivateEventAcknowledged
@@ -106,6 +109,13 @@ class EventBroker:
         self._store = store
         self._entropy = entropy
         self._sessions: dict[ClientPeer, _Session] = {}
+        # What waits for storage: answers to raises, events with new instances, subscriptions
+        # whose next instance must not go out before their cursor is safe.
+        self._answers: deque[tuple[int, ServicePeer, RaiseAcknowledged]] = deque()
+        self._unkept: Counter[ServicePeer] = Counter()
+        self._raised_names: dict[str, int] = {}
+        self._waiting: dict[tuple[ClientPeer, str], None] = {}
+        self._asked = (0, False)
         self.wall = 0.0
         self.now = 0.0
         if presence.snapshot.structure is not None:
@@ -135,7 +145,12 @@ class EventBroker:
             # The service drops the instance on this; an error would make it come back for ever.
             self._presence.send(peer, IllegalEventName(message.index, message.instance_uid))
             return
-        if not self._store.is_repeated(peer.id, message.name, message.instance_uid):
+        store = self._store
+        batch = store.accepted_with(peer.id, message.name, message.instance_uid)
+        if batch is None:
+            if self._unkept[peer] >= UNKEPT_MAX:
+                return  # it comes again after 30 s (03 section 3.4)
+            batch = store.collecting
             new = Instance(
                 0,
                 peer.id,
@@ -146,9 +161,43 @@ class EventBroker:
                 message.client_id if isinstance(message, RaisePrivateEvent) else 0,
             )
             multi = self._presence.snapshot.kind is SiteKind.MULTI_SERVICE
-            if self._store.accept(message.name, new, per_service=multi, wall=self.wall):
-                self._deliver_to_all(message.name)
-        self._presence.send(peer, RaiseAcknowledged(message.index, message.instance_uid))
+            if store.accept(message.name, new, per_service=multi, wall=self.wall):
+                self._raised_names[message.name] = batch
+        answer = RaiseAcknowledged(message.index, message.instance_uid)
+        if batch <= store.durable:
+            self._presence.send(peer, answer)
+        else:
+            self._answers.append((batch, peer, answer))
+            self._unkept[peer] += 1
+
+    # -- storage -------------------------------------------------------------------------------
+
+    def ask_to_keep(self) -> None:
+        """Ask for the changes to be stored, at once where somebody waits for it."""
+        store = self._store
+        urgent = bool(self._answers or self._raised_names or self._waiting)
+        if store.dirty and self._asked != (asked := (store.collecting, urgent)):
+            self._asked = asked
+            self._presence.effects.append(KeepEvents(urgent))
+
+    def kept(self, batch: int) -> None:
+        """Learn that everything up to this batch is stored; go on with who waited for it."""
+        self._store.committed(batch)
+        for name in [name for name, last in self._raised_names.items() if last <= batch]:
+            del self._raised_names[name]
+            self._deliver_to_all(name)
+        while self._answers and self._answers[0][0] <= batch:
+            _, peer, answer = self._answers.popleft()
+            self._unkept[peer] -= 1
+            if not self._unkept[peer]:
+                del self._unkept[peer]
+            if self._presence.by_connection.get(peer.connection) is peer:
+                self._presence.send(peer, answer)
+        waiting, self._waiting = self._waiting, {}
+        for client, name in waiting:
+            session = self._sessions.get(client)
+            if session is not None and name in session.deliveries:
+                self._deliver(client, session, name)
 
     # -- clients -------------------------------------------------------------------------------
 
@@ -181,7 +230,7 @@ class EventBroker:
                 self._deliver(peer, session, message.name)
         elif isinstance(message, RemoveSubscription):
             session.deliveries.pop(message.name, None)
-            self._store.subscriptions.get(self._account(peer), {}).pop(message.name, None)
+            self._store.unsubscribe(self._account(peer), message.name)
         elif isinstance(message, EventRejected):
             self._rejected(session, message)
         elif isinstance(message, Acknowledgement):
@@ -206,7 +255,7 @@ class EventBroker:
         stored = self._store.subscriptions.get(self._account(peer), {})
         for name, found in list(stored.items()):
             if name not in wanted or wanted[name].kind is not found.kind:
-                del stored[name]
+                self._store.unsubscribe(peer.id, name)
         session.synchronised = True
         session.deliveries = {name: _Delivery(stored[name]) for name in wanted if name in stored}
         for name, item in wanted.items():
@@ -223,13 +272,13 @@ class EventBroker:
         if definition is None or definition.kind is not kind or (private and peer.stateless):
             self._presence.send(peer, IllegalSubscription(name))
             return
-        subscribed = Subscribed(kind)
         if peer.stateless:
+            subscribed = Subscribed(kind)
             # A cursor from before the ids began anew must not block delivery (trap E12).
             cursor = last or 0
             subscribed.cursor = cursor if cursor <= self._store.last_instance_id else 0
         else:
-            self._store.subscriptions.setdefault(peer.id, {})[name] = subscribed
+            subscribed = self._store.subscribe(peer.id, name, kind)
         session.deliveries[name] = _Delivery(subscribed)
 
     def _rejected(self, session: _Session, message: EventRejected) -> None:
@@ -246,9 +295,8 @@ class EventBroker:
                 or self._store.event_id(name) != message.event_id
             ):
                 continue
-            delivery.subscribed.cursor = max(delivery.subscribed.cursor, instance.id)
             delivery.instance = None
-            self._store.acknowledged(name, instance)
+            self._store.acknowledged(self._account(peer), name, delivery.subscribed, instance)
             self._deliver(peer, session, name)
 
     # -- delivery ------------------------------------------------------------------------------
@@ -270,9 +318,24 @@ class EventBroker:
                     self._deliver(peer, session, name)
 
     def _deliver_to_all(self, name: str) -> None:
-        for peer, session in list(self._sessions.items()):
-            if name in session.deliveries:
-                self._deliver(peer, session, name)
+        """Deliver to everybody who is idle; receivers of the same instance share one message."""
+        definition = self._store.definition(name)
+        if definition is None:
+            return
+        allowed: dict[int, bool] = {}
+        groups: dict[int, tuple[Instance, list[tuple[ClientPeer, _Delivery]]]] = {}
+        for peer, session in self._sessions.items():
+            delivery = session.deliveries.get(name)
+            acting = peer.acting
+            if delivery is None or delivery.instance is not None or acting is None:
+                continue
+            may = allowed.get(id(acting))
+            if may is None:
+                may = allowed[id(acting)] = self._authorised(definition, acting)
+            if may and (instance := self._following(peer, delivery, name)) is not None:
+                groups.setdefault(instance.id, (instance, []))[1].append((peer, delivery))
+        for instance, receivers in groups.values():
+            self._send(name, definition.kind, instance, receivers)
 
     def _deliver(self, peer: ClientPeer, session: _Session, name: str) -> None:
         delivery = session.deliveries[name]
@@ -281,25 +344,47 @@ class EventBroker:
             return
         if not self._authorised(definition, peer.acting):
             return
-        instance = self._store.following(name, delivery.subscribed.cursor, peer.id, self.wall)
-        if instance is None:
-            return
-        delivery.instance = instance
-        delivery.transaction_uid = self._entropy.uid()
-        delivery.due = self.now + REDELIVERY_WAIT
+        instance = self._following(peer, delivery, name)
+        if instance is not None:
+            self._send(name, definition.kind, instance, [(peer, delivery)])
+
+    def _following(self, peer: ClientPeer, delivery: _Delivery, name: str) -> Instance | None:
+        """Return the instance that may go out now, None where storage is to be waited for."""
+        store, subscribed = self._store, delivery.subscribed
+        instance = store.following(name, subscribed.cursor, peer.id, self.wall)
+        if instance is None or instance.batch > store.durable:
+            return None
+        if subscribed.batch > store.durable:
+            self._waiting[(peer, name)] = None
+            return None
+        return instance
+
+    def _send(
+        self,
+        name: str,
+        kind: EventKind,
+        instance: Instance,
+        receivers: list[tuple[ClientPeer, _Delivery]],
+    ) -> None:
+        """Send one instance, under one transaction uid, to all who are to have it now."""
+        transaction_uid, due = self._entropy.uid(), self.now + REDELIVERY_WAIT
+        for _, delivery in receivers:
+            delivery.instance = instance
+            delivery.transaction_uid = transaction_uid
+            delivery.due = due
         head = (
             name,
             self._store.event_id(name),
-            delivery.transaction_uid,
+            transaction_uid,
             instance.id,
             instance.service_id,
             max(0, round(self.wall - instance.created)),
             datetime.datetime.fromtimestamp(instance.created, datetime.UTC),
         )
-        if instance.null:
-            self._presence.send(peer, DeliverReplacingNullEvent(*head))
-        else:
-            self._presence.send(peer, _DELIVERY[definition.kind](*head, instance.arguments))
+        message: Message = DeliverReplacingNullEvent(*head)
+        if not instance.null:
+            message = _DELIVERY[kind](*head, instance.arguments)
+        self._presence.send_all((peer for peer, _ in receivers), message)
 
     def _authorised(self, event: EventDefinition, acting: Member) -> bool:
         if not may_receive(event, acting):

@@ -22,6 +22,7 @@ from gateway.site.happenings import (
     ClientPingPeriodSet,
     ConnectionEnded,
     Effect,
+    EventsKept,
     Input,
     MessageArrived,
     MinutePassed,
@@ -105,6 +106,7 @@ class Site:
             ClientPingPeriodSet: self._client_ping_period_set,
             BuildEnded: self._build_ended,
             MinutePassed: self._minute_passed,
+            EventsKept: self._events_kept,
         }
 
     @property
@@ -145,6 +147,7 @@ class Site:
         """
         self._events.now, self._events.wall = now, wall
         self._handlers[type(happening)](happening, now)
+        self._events.ask_to_keep()
         return self._presence.take_effects()
 
     # -- endpoints -----------------------------------------------------------------------------
@@ -267,6 +270,9 @@ class Site:
 
     def _minute_passed(self, _passed: MinutePassed, _now: float) -> None:
         self._events.minute_passed()
+
+    def _events_kept(self, kept: EventsKept, _now: float) -> None:
+        self._events.kept(kept.batch)
 
     def _tidy(self, before: set[Peer]) -> None:
         for peer in before.difference(self._presence.by_connection.values()):

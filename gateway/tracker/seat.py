@@ -14,15 +14,17 @@ from gateway.base.notices import NoticeHub
 from gateway.model.kinds import ClientStatus, EndpointType, ServiceStatus
 from gateway.model.snapshot import SiteSnapshot
 from gateway.net.tasks import TaskRoom
-from gateway.registry import services, snapshots, structure
+from gateway.registry import pubsub, services, snapshots, structure
 from gateway.registry.database import Reader, Registry, Tx
 from gateway.site.happenings import (
     BuildEnded,
     BuildSite,
     Close,
     Effect,
+    EventsKept,
     Fail,
     Input,
+    KeepEvents,
     MinutePassed,
     OpenEvents,
     Send,
@@ -34,8 +36,9 @@ from gateway.site.happenings import (
     StoreSeen,
     StoreStructure,
 )
-from gateway.site.retained import EventStore
+from gateway.site.retained import EventStore, Retained
 from gateway.site.site import LiveEndpoint, Resources, Site
+from gateway.tracker.journal import Journal
 from gateway.tracker.ledger import Ledger
 from gateway.tracker.notices import EndpointOffline, EndpointOnline, EndpointParked
 from gateway.wire.codes import ErrorCode
@@ -45,6 +48,11 @@ _log = logging.getLogger(__name__)
 
 RELOAD_TRIES = 8
 """Reads thrown away because something was stored meanwhile; then the site is built anew."""
+INSTANCE_EPOCH = 1_735_689_600
+"""2025-01-01: instance ids are at least the seconds since then, so that those of a restored backup
+do not come again while a site sees less than one event a second (03, traps E3 and E12)."""
+INSTANCE_START_MAX = 1 << 30
+"""Half of what old clients can read; a wrong clock must not use it all up."""
 
 
 class Switchboard(Protocol):
@@ -70,6 +78,7 @@ class Surroundings:
     registry: Registry
     board: Switchboard
     ledger: Ledger
+    journal: Journal
     notices: NoticeHub
     clock: Clock
     room: TaskRoom
@@ -77,6 +86,7 @@ class Surroundings:
 
 
 _Store = StoreStructure | StoreSeen | BuildSite
+_Heard = Send | OpenEvents | Fail | Close | StatusChanged
 
 
 class Seat:
@@ -86,18 +96,22 @@ class Seat:
         self,
         site_id: int,
         around: Surroundings,
-        store: EventStore,
         dropped: Callable[[Seat], None],
     ) -> None:
         self.site_id = site_id
         self._around = around
-        self._store = store
+        first = int(around.clock.wall()) - INSTANCE_EPOCH
+        first = min(max(1, first), INSTANCE_START_MAX)
+        self._store = EventStore(first_instance_id=first)
         self._dropped = dropped
         self._site: Site | None = None
         self._early: list[Input] = []
         self._jobs: deque[_Store | None] = deque()
         self._reload_asked = False
         self._stored = 0
+        # Who declared a structure is told nothing before it is stored; others keep their order.
+        self._declared = 0
+        self._held: deque[_Heard] = deque()
         self._working = False
         self._over = False
         self.used = around.clock.monotonic()
@@ -143,6 +157,21 @@ class Seat:
         """Learn that the registry's view of this site may differ now."""
         self._ask_reload()
 
+    @property
+    def store(self) -> EventStore:
+        """Return what is kept of the site's events."""
+        return self._store
+
+    def kept(self, batch: int) -> None:
+        """Learn that events are stored up to this batch."""
+        if self._site is not None:
+            self.take(EventsKept(batch))
+
+    def not_kept(self, error: GatewayError) -> None:
+        """Learn that events could not be stored: everybody comes back and says them again."""
+        _log.error("site %d is built anew: %s", self.site_id, error)
+        self._break_off(ErrorCode.DBMS_ERROR, ErrorCode.DBMS_ERROR)
+
     def minute_passed(self, passed: MinutePassed) -> None:
         """Let a loaded site see that time passes; this is no use of it."""
         used = self.used
@@ -157,6 +186,26 @@ class Seat:
     # -- effects -------------------------------------------------------------------------------
 
     def _carry_out(self, effect: Effect) -> None:
+        if isinstance(effect, _Heard):
+            if self._declared or self._held:
+                self._held.append(effect)
+            else:
+                self._let_hear(effect)
+        elif isinstance(effect, KeepEvents):
+            self._around.journal.note(self, urgent=effect.urgent)
+        elif isinstance(effect, StoreDescription):
+            self._around.ledger.described(effect)
+        elif isinstance(effect, SiteDropped):
+            self._end()
+        elif isinstance(effect, StoreSeen) and effect.unchanged:
+            self._around.ledger.seen(effect.service_id)
+        else:
+            self._stored += 1
+            self._declared += isinstance(effect, StoreStructure)
+            self._jobs.append(effect)
+            self._work()
+
+    def _let_hear(self, effect: _Heard) -> None:
         board = self._around.board
         if isinstance(effect, Send):
             board.send(effect.connections, effect.to, effect.message)
@@ -166,18 +215,14 @@ class Seat:
             board.fail(effect.connection, effect.code)
         elif isinstance(effect, Close):
             board.close(effect.connection)
-        elif isinstance(effect, StoreDescription):
-            self._around.ledger.described(effect)
-        elif isinstance(effect, StatusChanged):
-            self._announce(effect)
-        elif isinstance(effect, SiteDropped):
-            self._end()
-        elif isinstance(effect, StoreSeen) and effect.unchanged:
-            self._around.ledger.seen(effect.service_id)
         else:
-            self._stored += 1
-            self._jobs.append(effect)
-            self._work()
+            self._announce(effect)
+
+    def _release(self) -> None:
+        while self._held and not self._declared:
+            effect = self._held[0]
+            self._let_hear(effect)
+            self._held.popleft()  # behind it goes what follows from it
 
     def _announce(self, change: StatusChanged) -> None:
         facts = {"kind": change.kind, "id": change.id, "site_id": self.site_id}
@@ -215,6 +260,10 @@ class Seat:
             _log.error("site %d is built anew: %s", self.site_id, error, exc_info=not known)
             self._jobs.clear()
             self._reload_asked = False
+            self._declared = 0
+            # What was to be heard rests on what was not stored; only farewells stay.
+            self._held = deque(e for e in self._held if isinstance(e, Fail | Close))
+            self._release()
             self._break_off(ErrorCode.DBMS_ERROR, ErrorCode.DBMS_ERROR)
         finally:
             self._working = False
@@ -222,14 +271,17 @@ class Seat:
     async def _reload(self) -> None:
         """Read the site until nothing was stored during the read; then hand it over."""
         for _ in range(RELOAD_TRIES):
-            self._reload_asked = False
             while self._jobs:  # what the site counts as stored must be in the file first
                 job = self._jobs.popleft()
                 if job is not None:
                     await self._write(job)
+            # Only now: what was asked during the writes was taken off the queue with them.
+            self._reload_asked = False
             stored = self._stored
             try:
-                snapshot = await self._around.registry.read(self._load)
+                if self._site is None:  # what was kept of its events before
+                    await self._around.journal.settled(self.site_id)
+                snapshot, retained = await self._around.registry.read(self._load)
             except NotFound:
                 codes = ErrorCode.SERVICE_NOT_REGISTERED, ErrorCode.CLIENT_NOT_REGISTERED
                 self._break_off(*codes)
@@ -237,17 +289,21 @@ class Seat:
             if self._over:
                 return
             if stored == self._stored:
-                self._hand_over(snapshot)
+                self._hand_over(snapshot, retained)
                 return
         self._break_off(ErrorCode.RESTART, ErrorCode.RESTART)
 
-    def _load(self, reader: Reader) -> SiteSnapshot:
-        return snapshots.load(reader, self.site_id)
+    def _load(self, reader: Reader) -> tuple[SiteSnapshot, Retained | None]:
+        snapshot = snapshots.load(reader, self.site_id)
+        first = self._site is None and snapshot.structure is not None
+        return snapshot, pubsub.load(reader, self.site_id) if first else None
 
-    def _hand_over(self, snapshot: SiteSnapshot) -> None:
+    def _hand_over(self, snapshot: SiteSnapshot, retained: Retained | None) -> None:
         if self._site is not None:
             self.take(SnapshotTaken(snapshot))
             return
+        if snapshot.structure is not None and retained is not None:
+            self._store.load(snapshot.structure, retained)
         self._site = Site(snapshot, self._around.shared, self._store)
         early, self._early = self._early, []
         for happening in early:
@@ -271,6 +327,8 @@ class Seat:
         registry = self._around.registry
         if isinstance(job, StoreStructure):
             await registry.write(lambda tx: _store_structure(tx, job))
+            self._declared -= 1
+            self._release()
         elif isinstance(job, StoreSeen):
             await registry.write(
                 lambda tx: services.seen(

@@ -31,6 +31,7 @@ from gateway.registry.database import Registry
 from gateway.site.happenings import Input, IpAddress, this_machine
 from gateway.site.proxies import ProxyDirectory
 from gateway.site.site import resources
+from gateway.tracker.journal import Journal
 from gateway.tracker.ledger import Ledger
 from gateway.tracker.lines import Board, Offences, ip_of
 from gateway.tracker.lookups import Found, LookupDesk, Refusal, question_of
@@ -97,10 +98,12 @@ class TrackerServer:
         self._desk = LookupDesk(registry, self._room)
         self._board = Board(self._desk, self._deliver, self._offences, clock)
         self._writing = self._room.child("sites")
+        self._journal = Journal(registry, self._writing)
         around = Surroundings(
             registry,
             self._board,
             self._ledger,
+            self._journal,
             notices,
             clock,
             self._writing,
@@ -132,6 +135,8 @@ class TrackerServer:
         self._unsubscribe = self._registry.subscribe(self._registry_changed)
         self._room.start(self._sites.sweep(), name="site sweep")
         self._room.start(self._ledger.run(), name="ledger")
+        self._room.start(self._journal.run(), name="event journal")
+        self._room.start(self._journal.sweep(), name="event sweep")
 
     async def stop(self) -> None:
         """Close everything without a message to endpoints; what they said is stored first."""
@@ -141,6 +146,7 @@ class TrackerServer:
             self._unsubscribe()
             self._unsubscribe = None
         self._board.abort_all()
+        self._journal.hurry()
         for _ in range(round(STOP_LIMIT / STOP_STEP)):
             if not len(self._writing):
                 break

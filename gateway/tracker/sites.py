@@ -27,16 +27,12 @@ from gateway.site.happenings import (
     MinutePassed,
     SiteEnded,
 )
-from gateway.site.retained import EventStore
 from gateway.site.site import LiveEndpoint
 from gateway.tracker.seat import Seat, Surroundings
 from gateway.wire.codes import ErrorCode
 
 SWEEP_PERIOD = 60.0
 """Seconds between two looks at what expires and who is unused (01 section 15.1)."""
-INSTANCE_EPOCH = 1_735_689_600
-"""2025-01-01: instance ids begin at the seconds since then, so that they never go back while a site
-sees less than one event a second, and stay below 2**31 (03, traps E3 and E12)."""
 
 _TOUCHES_NO_ENDPOINT = (ClientAdded, ClientDescribed, SiteAdded)
 
@@ -48,7 +44,6 @@ class SiteDirectory:
         self._around = around
         self._unload_after = unload_after
         self._seats: dict[int, Seat] = {}
-        self._stores: dict[int, EventStore] = {}
 
     def __len__(self) -> int:
         return len(self._seats)
@@ -59,22 +54,13 @@ class SiteDirectory:
         if seat is None:
             if isinstance(happening, ConnectionEnded):
                 return
-            seat = self._seats[site_id] = Seat(
-                site_id, self._around, self._store(site_id), self._dropped
-            )
+            seat = self._seats[site_id] = Seat(site_id, self._around, self._dropped)
         seat.take(happening)
 
     def view(self, site_id: int) -> tuple[LiveEndpoint, ...]:
         """Return who is installed on a site."""
         seat = self._seats.get(site_id)
         return seat.view() if seat is not None else ()
-
-    def _store(self, site_id: int) -> EventStore:
-        store = self._stores.get(site_id)
-        if store is None:
-            first = max(1, int(self._around.clock.wall()) - INSTANCE_EPOCH)
-            store = self._stores[site_id] = EventStore(first_instance_id=first)
-        return store
 
     def _dropped(self, seat: Seat) -> None:
         if self._seats.get(seat.site_id) is seat:
@@ -90,7 +76,6 @@ class SiteDirectory:
             if not isinstance(change, SiteChange) or isinstance(change, _TOUCHES_NO_ENDPOINT):
                 continue
             if isinstance(change, SiteDeleted):
-                self._stores.pop(change.site_id, None)
                 ended.add(change.site_id)
                 gone = SiteEnded(ErrorCode.SERVICE_NOT_REGISTERED, ErrorCode.CLIENT_NOT_REGISTERED)
                 self._tell(change.site_id, gone)
@@ -98,9 +83,10 @@ class SiteDirectory:
                 ended.add(change.site_id)
                 self._tell(change.site_id, SiteEnded())
             elif isinstance(change, ClientDeleted):
-                self._expel(change.site_id, change.client_id, ErrorCode.CLIENT_NOT_REGISTERED)
+                gone_client = ClientExpelled(change.client_id, ErrorCode.CLIENT_NOT_REGISTERED)
+                self._tell(change.site_id, gone_client)
             elif isinstance(change, ClientCredentialsChanged):
-                self._expel(change.site_id, change.client_id, ErrorCode.RESTART)
+                self._tell(change.site_id, ClientExpelled(change.client_id, ErrorCode.RESTART))
             elif isinstance(change, ClientPingPeriodChanged):
                 period = ClientPingPeriodSet(change.client_id, change.seconds)
                 self._tell(change.site_id, period)
@@ -115,13 +101,6 @@ class SiteDirectory:
         seat = self._seats.get(site_id)
         if seat is not None:
             seat.take(happening)
-
-    def _expel(self, site_id: int, client_id: int, code: ErrorCode) -> None:
-        self._tell(site_id, ClientExpelled(client_id, code))
-        if code is ErrorCode.CLIENT_NOT_REGISTERED and site_id not in self._seats:
-            store = self._stores.get(site_id)
-            if store is not None:
-                store.forget_client(client_id)
 
     # -- time ----------------------------------------------------------------------------------
 

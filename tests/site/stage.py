@@ -18,8 +18,10 @@ from gateway.site.happenings import (
     Close,
     ConnectionEnded,
     Effect,
+    EventsKept,
     Fail,
     Input,
+    KeepEvents,
     MessageArrived,
     Path,
     Send,
@@ -27,7 +29,7 @@ from gateway.site.happenings import (
     SnapshotTaken,
 )
 from gateway.site.proxies import ProxyDirectory, ProxyEntry
-from gateway.site.retained import EventStore
+from gateway.site.retained import Batch, EventStore
 from gateway.site.site import Resources, Site
 from gateway.wire.codes import ErrorCode
 from gateway.wire.installer import (
@@ -119,6 +121,8 @@ class Stage:
         self.said: dict[int, list[Message]] = defaultdict(list)
         self.ended: dict[int, ErrorCode | None] = {}
         self.effects: list[Effect] = []
+        self.batches: list[Batch] = []
+        self.keeps = True
         self.now = 1000.0
         self._next = itertools.count(1)
 
@@ -134,7 +138,14 @@ class Stage:
             elif isinstance(effect, Close):
                 self.ended[effect.connection] = None
         self.effects += effects
+        if self.keeps and any(isinstance(effect, KeepEvents) for effect in effects):
+            effects += self.keep()
         return effects
+
+    def keep(self) -> list[Effect]:
+        """Store what changed of events, as the tracker does."""
+        self.batches.append(self.store.take_batch())
+        return self.do(EventsKept(self.batches[-1].number))
 
     def say(self, connection: int, message: Message) -> list[Effect]:
         return self.do(MessageArrived(connection, message))

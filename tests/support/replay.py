@@ -275,6 +275,9 @@ class Replay:
             structure = self._structures[effect.service_id]
             self.snapshots[site_id] = built(self.spoken, snapshot, structure)
             self._deliver(site_id, BuildEnded(effect.service_id, True))
+        elif isinstance(effect, happenings.KeepEvents):
+            batch = self._stores[site_id].take_batch()
+            self._deliver(site_id, happenings.EventsKept(batch.number))
         elif isinstance(effect, happenings.SiteDropped):
             self._sites.pop(site_id, None)
 
