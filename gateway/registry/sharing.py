@@ -121,7 +121,7 @@ def managed_client(reader: Reader, me: int, client_id: int) -> Client:
     client = clients.get(reader, client_id)
     user = members.get_user(reader, client.user_id)
     mine = user.kind is UserKind.CONTACT and user.partner_id == me
-    if not (mine and user.reachable and _allowed(reader, client.site_id, user.id)):
+    if not (mine and user.reachable and has_rights(reader, client.site_id, user.id)):
         raise NotFound("This client does not exist any more. Reload the page.")
     return client
 
@@ -139,7 +139,8 @@ def _visible(reader: Reader, site: Site, me: int) -> bool:
     return False
 
 
-def _allowed(reader: Reader, site_id: int, user_id: int) -> bool:
+def has_rights(reader: Reader, site_id: int, user_id: int) -> bool:
+    """Tell whether a site gives a user anything, whether or not it is served now."""
     found = members.rights(reader, site_id)
     return any(rights.allowed for rights in found if rights.user.id == user_id)
 

@@ -90,13 +90,16 @@ OUTBOX = {"purpose": "'x'", "to_addr": "'a'", "subject": "'s'", "body_text": "'b
           "created_at": "1", "expires_at": "2"}  # fmt: skip
 SETUP = {"id": "1", "salt": "randomblob(16)", "code_hash": "randomblob(32)", "created_at": "1"}
 UPLINK = {"service_id": "1", "remote_uri": "'softnet-srv://x@y'", "secret_box": "x'00'"}
+ASKED = {"asked_for": "'a@b.c'", "source": "''", "at": "1"}
+REQUEST = {"email": "'a@b.c'", "message": "''", "source": "''", "created_at": "1"}
 AUDIT = {"at": "1", "actor_addr": "''", "action": "'a'", "object": "'o'", "detail": "''",
          "outcome": "'done'", "hash": "randomblob(32)",
          "prev_hash": "(SELECT hash FROM audit ORDER BY id DESC LIMIT 1)"}  # fmt: skip
 TABLES = {"owner": OWNER, "site": SITE, "service": SERVICE, "domain_user": USER, "client": CLIENT,
           "contact": CONTACT, "event": EVENT, "role": ROLE, "device": DEVICE, "api_token": TOKEN,
           "web_session": SESSION, "action_token": ACTION, "invitation": INVITATION,
-          "outbox": OUTBOX, "setup_code": SETUP, "uplink": UPLINK, "audit": AUDIT}  # fmt: skip
+          "outbox": OUTBOX, "setup_code": SETUP, "uplink": UPLINK, "audit": AUDIT,
+          "link_request": ASKED, "account_request": REQUEST}  # fmt: skip
 
 LONG = "replace(hex(zeroblob({})), '0', 'x')"
 BAD_VALUES = [
@@ -159,6 +162,10 @@ BAD_VALUES = [
     ("setup_code", {"id": "2"}), ("setup_code", {"salt": "x'00'"}),
     ("setup_code", {"code_hash": "x'00'"}), ("setup_code", {"tries": "-1"}),
     ("uplink", {"remote_uri": "'http://x'"}), ("uplink", {"service_id": "99"}),
+    ("link_request", {"asked_for": LONG.format(129)}), ("link_request", {"source": "NULL"}),
+    ("account_request", {"email": LONG.format(129)}), ("account_request", {"message": "NULL"}),
+    ("outbox", {"token_id": "99"}), ("outbox", {"invitation_id": "99"}),
+    ("owner", {"email_pending": LONG.format(129)}),
     ("audit", {"action": "''"}), ("audit", {"hash": "x'00'"}), ("audit", {"outcome": "''"}),
     ("audit", {"object": LONG.format(129)}), ("audit", {"detail": LONG.format(2049)}),
 ]  # fmt: skip
