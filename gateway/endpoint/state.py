@@ -117,13 +117,15 @@ class RecordFile:
             self._handle = os.open(fresh, flags, 0o600)
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _write(self._handle, octets)
-            os.fsync(self._handle)
+            if self._durable:
+                os.fsync(self._handle)
             fresh.replace(self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            if self._durable:
+                folder = os.open(self._path.parent, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
         except OSError as error:
             with contextlib.suppress(OSError):
                 fresh.unlink()
@@ -194,17 +196,19 @@ def _bodies(octets: bytes) -> list[bytes]:
     found: list[bytes] = []
     at = len(_MARK)
     while at < len(octets):
-        end = at + _HEAD.size
-        if end <= len(octets):
+        end = start = at + _HEAD.size
+        if start <= len(octets):
             length, checksum = _HEAD.unpack_from(octets, at)
             end += length
-            body = octets[at + _HEAD.size : end]
+            body = octets[start:end]
             if 0 < length <= BODY_MAX and len(body) == length and zlib.crc32(body) == checksum:
                 found.append(body)
                 at = end
                 continue
-        if end < len(octets) and octets[at:].strip(b"\0"):
-            raise _Damaged  # something readable may follow, so this is no interrupted write
+        # File systems may lengthen a file before they fill it; more than that is no interrupted
+        # write, because something readable follows.
+        if len(octets[at:].rstrip(b"\0")) > end - at:
+            raise _Damaged
         return found
     return found
 

@@ -38,6 +38,8 @@ from gateway.model.structure import EventDefinition, SiteStructure
 from gateway.net.datapath import DataPath
 from gateway.net.tasks import TaskRoom
 from gateway.protocol.backoff import BackOffTable
+from gateway.protocol.endpoint_inbox import Positions
+from gateway.protocol.endpoint_outbox import EventQueue
 from gateway.registry import clients, domains, members, owners, passwords, services, sites
 from gateway.registry.database import Registry, Tx
 from gateway.relay.server import RendezvousServer
@@ -153,13 +155,19 @@ class Softnet:
         return await self.registry.write(make)
 
     def service(
-        self, uri: str, password: Secret, structure: SiteStructure = CAMERA, version: str = "1.0"
+        self,
+        uri: str,
+        password: Secret,
+        structure: SiteStructure = CAMERA,
+        version: str = "1.0",
+        queue: EventQueue | None = None,
     ) -> tuple[ServiceEndpoint, Heard]:
         endpoint = ServiceEndpoint(
             uri,
             password,
             structure=structure,
             version=version,
+            queue=queue,
             settings=QUICK,
             room=self.room,
             clock=self.clock,
@@ -169,13 +177,18 @@ class Softnet:
         return endpoint, Heard(endpoint)
 
     def client(
-        self, uri: str, password: Secret | None, service_type: str = CAMERA.service_type
+        self,
+        uri: str,
+        password: Secret | None,
+        service_type: str = CAMERA.service_type,
+        positions: Positions | None = None,
     ) -> tuple[ClientEndpoint, Heard]:
         endpoint = ClientEndpoint(
             uri,
             password,
             service_type=service_type,
             contract_author=CAMERA.contract_author,
+            positions=positions,
             settings=QUICK,
             room=self.room,
             clock=self.clock,
