@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 
 from gateway.model.kinds import Authority, EndpointType, SiteKind
 from gateway.registry import clients, members, owners, passwords, services, sites, structure
 from gateway.wire import connect, pubsub, rpc
-from gateway.wire.channel import ClientOpen, Error
+from gateway.wire.channel import ClientOpen, Error, Ping, Pong
 from gateway.wire.codes import ErrorCode
 from gateway.wire.groups import ServiceOnlineInGroup2
-from gateway.wire.installer import ClientOnline, ServiceOnline
+from gateway.wire.installer import (
+    ClientOnline,
+    GetSiteStructure,
+    ServiceOnline,
+    UploadSiteStructure,
+)
 from gateway.wire.membership import UserList
 from tests.support.raw_peer import RawPeer
 from tests.support.structures import CAMERA
@@ -206,3 +212,29 @@ async def test_what_was_declared_last_survives_a_stop(open_server: OpenServer) -
         for peer in peers:
             await peer.ended()
             await peer.close()
+
+
+async def test_a_device_is_told_a_verdict_when_what_it_declared_is_stored(
+    open_server: OpenServer,
+) -> None:
+    async with open_server() as server:
+        site_id = await server.site()
+        account = await server.service(site_id)
+        waiting = await online(server, account)
+        late = await server.service(site_id, "Second")
+        peer = await server.connect_service(late)
+        await peer.until(GetSiteStructure)
+        free = threading.Event()
+        busy = asyncio.create_task(server.registry.write(lambda _tx: free.wait(20)))
+        peer.send(UploadSiteStructure(CAMERA, "1.0"))
+        peer.send(Ping())
+        await peer.until(Pong)
+        await asyncio.sleep(0.2)
+        assert not [m for m in peer.received if isinstance(m, ServiceOnline)]
+        free.set()
+        await peer.until(ServiceOnline)
+        stored = await server.registry.read(lambda r: services.get(r, late.id))
+        assert stored.service_type == CAMERA.service_type
+        await busy
+        for one in (peer, waiting):
+            await one.close()
