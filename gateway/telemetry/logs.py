@@ -17,6 +17,8 @@ MESSAGE_LENGTH_MAX = 2000
 """A line longer than this holds something that a peer sent; the rest tells nothing."""
 KINDS_MAX = 2000
 """Kinds of lines counted at a time; forgetting the least recent only lets more through."""
+HTTP_FAULT_PERIOD = 10.0
+"""Seconds between two lines about malformed requests, however many peers send them."""
 
 _MASKS = (
     # user:password@ in a URL; the user stays, it helps to find the camera.
@@ -115,6 +117,29 @@ class RateFilter(logging.Filter):
         return count < self._burst
 
 
+class HttpFaultFilter(logging.Filter):
+    """Makes one short line of the traceback that the HTTP server writes for a malformed request.
+
+    What a stranger can cause is not an error of ours, and its octets do not belong into the log.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._rate = RateFilter(1, HTTP_FAULT_PERIOD, clock)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Pass every other record as it is, and one of these in a period."""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None or type(error).__module__ != "aiohttp.http_exceptions":
+            return True
+        record.msg = "a peer does not speak HTTP properly (%s): " + str(record.msg)
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        record.args = (type(error).__name__, *arguments)
+        record.exc_info, record.exc_text = None, None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return self._rate.filter(record)
+
+
 def set_up(
     settings: LogSettings,
     *,
@@ -135,6 +160,7 @@ def set_up(
         handler = logging.StreamHandler(stream or sys.stderr)
         style = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
         handler.setFormatter(MaskingFormatter(style, "%Y-%m-%d %H:%M:%S"))
+    handler.addFilter(HttpFaultFilter(clock))
     # The rate first: it looks at the wording before arguments are worked in.
     handler.addFilter(RateFilter(settings.burst, settings.period, clock))
     handler.addFilter(MaskingFilter())

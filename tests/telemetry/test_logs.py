@@ -6,6 +6,7 @@ import io
 import logging
 
 import pytest
+from aiohttp.http_exceptions import BadHttpMessage
 
 from gateway.base.secret import Secret
 from gateway.telemetry import logs
@@ -108,6 +109,30 @@ def test_secrets_in_arguments_and_tracebacks(written):
         logging.getLogger("gateway.room").exception("as %s", Secret("hunter2Xyz"))
     assert "hunter2Xyz" not in stream.getvalue()
     assert "ValueError" in stream.getvalue()
+
+
+def test_a_malformed_request_is_one_short_line(written, clock):
+    stream = written()
+
+    def stumble(error):
+        try:
+            raise error
+        except Exception as caught:
+            logging.getLogger("aiohttp.server").error(
+                "Error handling request from %s", "10.0.0.9", exc_info=caught
+            )
+
+    for _ in range(30):
+        stumble(BadHttpMessage("Bearer hunter2Xyz \x00 GET /"))
+    assert stream.getvalue().count("\n") == 1
+    assert "WARNING aiohttp.server: a peer does not speak HTTP properly" in stream.getvalue()
+    assert "10.0.0.9" in stream.getvalue()
+    assert "hunter2Xyz" not in stream.getvalue()
+    clock.now += logs.HTTP_FAULT_PERIOD
+    stumble(BadHttpMessage("again"))
+    assert "(and 29 more of these since the last)" in stream.getvalue()
+    stumble(KeyError("ours"))
+    assert "Traceback" in stream.getvalue(), "an error of our own keeps its traceback"
 
 
 def test_control_characters_and_overlong_text_of_a_peer(written):
