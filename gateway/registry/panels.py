@@ -6,7 +6,7 @@ pages only lay it out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from gateway.access.membership import guests_admitted
@@ -154,36 +154,40 @@ def for_owner(reader: Reader, site_id: int, me: int) -> SitePanel:
     return _panel(reader, site, line, lambda rights: rights.allowed)
 
 
-def for_partner(reader: Reader, site: Site, me: int) -> SitePanel:
+def for_partner(
+    reader: Reader, site: Site, me: int, rights: Sequence[UserRights] | None = None
+) -> SitePanel:
     """Return a site as the partner of its owner sees it: its own users, and Guest where allowed."""
     listed = [client for client in clients.list_for(reader, site.id) if client.creator_id == me]
 
-    def line(rights: UserRights) -> UserLine:
-        mine = [client for client in listed if client.user_id == rights.user.id]
+    def line(one: UserRights) -> UserLine:
+        mine = [client for client in listed if client.user_id == one.user.id]
         return UserLine(
-            rights.user,
-            role_labels(rights),
+            one.user,
+            role_labels(one),
             tuple(client_line(site, client, editable=True) for client in mine),
             may_add=True,
         )
 
-    def shown(rights: UserRights) -> bool:
-        if rights.user.kind is UserKind.GUEST:
-            return rights.allowed and rights.user.enabled
-        return rights.allowed and rights.user.partner_id == me
+    def shown(one: UserRights) -> bool:
+        if one.user.kind is UserKind.GUEST:
+            return one.allowed and one.user.enabled
+        return one.allowed and one.user.partner_id == me
 
-    return _panel(reader, site, line, shown)
+    return _panel(reader, site, line, shown, rights=rights)
 
 
-def for_sharing(reader: Reader, site: Site, contact_id: int) -> SitePanel:
+def for_sharing(
+    reader: Reader, site: Site, contact_id: int, rights: Sequence[UserRights] | None = None
+) -> SitePanel:
     """Return a site as its owner sees what one contact has of it; everything read only."""
     listed = clients.list_for(reader, site.id)
 
-    def line(rights: UserRights) -> UserLine:
-        theirs = [client for client in listed if client.user_id == rights.user.id]
+    def line(one: UserRights) -> UserLine:
+        theirs = [client for client in listed if client.user_id == one.user.id]
         return UserLine(
-            rights.user,
-            role_labels(rights),
+            one.user,
+            role_labels(one),
             tuple(client_line(site, client, editable=False) for client in theirs),
             may_add=False,
         )
@@ -192,7 +196,8 @@ def for_sharing(reader: Reader, site: Site, contact_id: int) -> SitePanel:
         reader,
         site,
         line,
-        lambda rights: rights.allowed and rights.user.contact_id == contact_id,
+        lambda one: one.allowed and one.user.contact_id == contact_id,
+        rights=rights,
     )
 
 
@@ -226,8 +231,9 @@ def _panel(
     shown: Callable[[UserRights], bool],
     *,
     with_roles: bool = True,
+    rights: Sequence[UserRights] | None = None,
 ) -> SitePanel:
-    rights = members.rights(reader, site.id)
+    rights = members.rights(reader, site.id) if rights is None else rights
     rules = members.rules_of(site)
     guest = next((one.user for one in rights if one.user.kind is UserKind.GUEST), None)
     admitted = rules is not None and guest is not None and guests_admitted(rules, guest.enabled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.access.membership import guests_admitted
@@ -11,6 +12,7 @@ from gateway.model.kinds import Authority, UserKind
 from gateway.model.sites import Client, Domain, Site
 from gateway.registry import clients, contacts, domains, members, owners, panels, sites
 from gateway.registry.database import Reader
+from gateway.registry.members import UserRights
 from gateway.registry.panels import SitePanel
 
 UNUSABLE = "contact"
@@ -72,10 +74,13 @@ def contact_domain(reader: Reader, me: int, contact_id: int, domain_id: int) -> 
     )
     if domain not in offered:
         raise NotFound("This domain does not exist any more. Reload the page.")
-    shown = tuple(site for site in sites.list_for(reader, domain_id) if _visible(reader, site, me))
-    return SharedDomain(
-        contact, domain, tuple(panels.for_partner(reader, site, me) for site in shown)
-    )
+    found = []
+    users = members.list_users(reader, domain_id)
+    for site in sites.list_for(reader, domain_id):
+        rights = members.rights(reader, site.id, users)
+        if _visible(site, rights, me):
+            found.append(panels.for_partner(reader, site, me, rights))
+    return SharedDomain(contact, domain, tuple(found))
 
 
 def contact_site(reader: Reader, me: int, site_id: int) -> SitePanel:
@@ -84,8 +89,9 @@ def contact_site(reader: Reader, me: int, site_id: int) -> SitePanel:
     contact = partner_contact(reader, me, site.owner_id)
     if contact is not None and contact.usable and contact.partner_provides:
         offered = _with_users_for(reader, site.owner_id, me)
-        if any(domain.id == site.domain_id for domain in offered) and _visible(reader, site, me):
-            return panels.for_partner(reader, site, me)
+        rights = members.rights(reader, site_id)
+        if any(domain.id == site.domain_id for domain in offered) and _visible(site, rights, me):
+            return panels.for_partner(reader, site, me, rights)
     raise NotFound("This site does not exist any more. Reload the page.")
 
 
@@ -98,12 +104,13 @@ def shared_domain(reader: Reader, me: int, contact_id: int, domain_id: int) -> S
     domain = domains.get(reader, domain_id)
     if domain not in _domains(reader, "u.contact_id = ?", contact_id):
         raise NotFound("This domain does not exist any more. Reload the page.")
-    found = [
-        panels.for_sharing(reader, site, contact_id)
-        for site in sites.list_for(reader, domain_id)
-        if site.built
-    ]
-    return SharedDomain(contact, domain, tuple(panel for panel in found if panel.users))
+    found = []
+    users = members.list_users(reader, domain_id)
+    for site in sites.list_for(reader, domain_id):
+        rights = members.rights(reader, site.id, users)
+        if any(one.allowed and one.user.contact_id == contact_id for one in rights):
+            found.append(panels.for_sharing(reader, site, contact_id, rights))
+    return SharedDomain(contact, domain, tuple(found))
 
 
 def partner_contact(reader: Reader, me: int, partner_id: int) -> Contact | None:
@@ -126,15 +133,15 @@ def managed_client(reader: Reader, me: int, client_id: int) -> Client:
     return client
 
 
-def _visible(reader: Reader, site: Site, me: int) -> bool:
+def _visible(site: Site, rights: Sequence[UserRights], me: int) -> bool:
     rules = members.rules_of(site)
     if rules is None:
         return False
-    for rights in members.rights(reader, site.id):
-        user = rights.user
+    for one in rights:
+        user = one.user
         if user.kind is UserKind.GUEST and guests_admitted(rules, user.enabled):
             return True
-        if rights.allowed and user.kind is UserKind.CONTACT and user.partner_id == me:
+        if one.allowed and user.kind is UserKind.CONTACT and user.partner_id == me:
             return True
     return False
 

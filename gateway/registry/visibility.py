@@ -127,8 +127,9 @@ def what_can_see(reader: Reader, user_id: int) -> Outlook:
     user = members.get_user(reader, user_id)
     own = _of_user(user, open_to_guests=False)
     sights = []
+    users = members.list_users(reader, user.domain_id)
     for site in sites.list_for(reader, user.domain_id):
-        rights = members.rights(reader, site.id)
+        rights = members.rights(reader, site.id, users)
         mine = next((one for one in rights if one.user.id == user_id), None)
         if mine is None:
             continue
