@@ -28,6 +28,9 @@ READ_OCTETS = 64 * 1024
 STRAYS_MAX = 64
 """Messages that are not our answer before we give up: requests of the camera, late answers."""
 
+FRAMES_MAX = 20_000
+"""Media frames before an answer comes: a camera that pours them cannot keep us busy for long."""
+
 USER_AGENT = "Softnet Camera Gateway"
 
 
@@ -186,14 +189,15 @@ class RtspConversation:
             raise Unreachable("The camera closed the connection.") from None
 
     async def _answer(self) -> Response:
-        strays = 0
+        strays = frames = 0
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                while strays < STRAYS_MAX:
+                while strays < STRAYS_MAX and frames < FRAMES_MAX:
                     message = await self._next(ANSWER_SECONDS)
                     if isinstance(message, Response) and message.cseq in (self._cseq, None):
                         return message
                     if isinstance(message, Interleaved):
+                        frames += 1
                         if len(self._frames) < STRAYS_MAX:
                             self._frames.append(message)
                         continue

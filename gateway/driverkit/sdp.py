@@ -105,8 +105,11 @@ def control_url(base: str, control: str) -> str:
     """Return the URL to SETUP a track with, always at the host and port of ``base``.
 
     A camera may put another host or even a login into an absolute control URL: of such a one only
-    path and query are taken.
+    path and query are taken. Raises ProtocolViolation for one that would not stay one word of a
+    request line.
     """
+    if any(character <= " " or character == "\x7f" for character in control):
+        raise ProtocolViolation("The camera's stream description has a malformed address.")
     scheme, _, rest = base.partition("://")
     place, slash, path = rest.partition("/")
     origin = f"{scheme}://{place.rpartition('@')[2]}"

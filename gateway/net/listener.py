@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import errno
+import ipaddress
 import logging
 import socket
 from collections.abc import Callable, Sequence
@@ -44,10 +45,28 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
+def source_of(address: str) -> str:
+    """Return what limits count as one peer: an IPv4 address, or the /64 of an IPv6 one.
+
+    A host has a whole /64 to itself; mapped IPv4 addresses count as what they are.
+    """
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    if parsed.is_loopback:
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
 class Listener:
     """Accepts connections on several addresses and hands each raw socket to `accepted`.
 
-    At most `limit` connections at once and `per_peer` of one address; more are closed at once. The
+    At most `limit` connections at once and `per_peer` of one source; more are closed at once. The
     receiver calls `released(peer)` when a connection is over. `accepted(sock, peer)` runs on the
     loop and must not block; peer is the address without port.
     """
@@ -107,13 +126,14 @@ class Listener:
                 self._pause(listening)
                 return
             peer = str(address[0])
-            if self.count >= self._limit or self._peers[peer] >= self._per_peer:
+            source = source_of(peer)
+            if self.count >= self._limit or self._peers[source] >= self._per_peer:
                 self._refused += 1
                 sock.close()
                 continue
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._peers[peer] += 1
+            self._peers[source] += 1
             self._accepted(sock, peer)
 
     def _pause(self, listening: socket.socket) -> None:
@@ -129,9 +149,10 @@ class Listener:
 
     def released(self, peer: str) -> None:
         """Note that a connection of `peer` is over."""
-        self._peers[peer] -= 1
-        if self._peers[peer] <= 0:
-            del self._peers[peer]
+        source = source_of(peer)
+        self._peers[source] -= 1
+        if self._peers[source] <= 0:
+            del self._peers[source]
 
     def close(self) -> None:
         """Stop accepting; connections that are open are their owners' business."""

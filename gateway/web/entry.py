@@ -15,6 +15,7 @@ from gateway.base.secret import Secret
 from gateway.model import names
 from gateway.model.accounts import ApiToken, Owner
 from gateway.model.kinds import SiteKind
+from gateway.net.listener import source_of
 from gateway.registry import audit, domains, operators, owners, sites
 from gateway.registry.database import Reader, Registry, Tx
 from gateway.registry.operators import Claim, SetupAnswer
@@ -25,7 +26,6 @@ from gateway.web.authority import Visitor
 from gateway.web.fields import from_form, from_json
 from gateway.web.problems import problem_of
 from gateway.web.shapes import OWNER
-from gateway.web.throttle import source_of
 
 if TYPE_CHECKING:
     from gateway.web.desk import Desk

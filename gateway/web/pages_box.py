@@ -11,13 +11,13 @@ from aiohttp import web
 from gateway import __version__
 from gateway.access.operators import Action
 from gateway.base.errors import GatewayError, NotFound
+from gateway.net.listener import source_of
 from gateway.registry import operators, owners
 from gateway.registry.database import Reader
 from gateway.web.authority import Kind, Visitor, authorize
 from gateway.web.live import TOPICS_MAX
 from gateway.web.operations_box import list_audit
 from gateway.web.routing import Page, Rendered, View
-from gateway.web.throttle import source_of
 
 if TYPE_CHECKING:
     from gateway.web.desk import Desk

@@ -44,6 +44,8 @@ CODE_FILE = "setup-code"
 LOCAL_TOKEN_NAME = "local tools"  # noqa: S105  (a name)
 SWEEP_SECONDS = 1.0
 """How often idle connections above the limit are closed."""
+LINGER_SECONDS = 2.0
+"""How long the rest of a request that was refused midway is read and thrown away."""
 GOODBYE_SECONDS = 3.0
 """How long requests may go on when the gateway stops."""
 
@@ -116,6 +118,7 @@ class WebServer:
             access_log=None,
             keepalive_timeout=self._settings.silence_max,
             shutdown_timeout=GOODBYE_SECONDS,
+            lingering_time=LINGER_SECONDS,
             max_line_size=4096,
             max_field_size=8190,
         )

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.base.errors import ConnectFailed, HostError, TimedOut
 from gateway.net import sockets
-from gateway.net.listener import Listener, bind
+from gateway.net.listener import Listener, bind, source_of
 from gateway.net.tasks import TaskRoom
 
 
@@ -85,3 +85,18 @@ async def test_limits_close_what_is_too_much_and_count_again_after_release() -> 
             await sockets.connect(host, port)
     for sock in [*clients, *accepted]:
         sock.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_what_counts_as_one_source(address: str, source: str) -> None:
+    assert source_of(address) == source

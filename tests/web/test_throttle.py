@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from gateway.base.errors import Denied
 from gateway.web.throttle import (
     FIRST_HOLD,
@@ -12,7 +10,6 @@ from gateway.web.throttle import (
     WINDOW,
     WRONG_MAX,
     Throttle,
-    source_of,
 )
 
 
@@ -81,18 +78,3 @@ def test_memory_is_bounded():
     for number in range(KEYS_MAX + 500):
         throttle.wrong(str(number))
     assert len(throttle._records) == KEYS_MAX
-
-
-@pytest.mark.parametrize(
-    ("address", "source"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8::1", "2001:db8::/64"),
-        ("2001:db8::ffff", "2001:db8::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-    ],
-)
-def test_what_counts_as_one_source(address, source):
-    assert source_of(address) == source
