@@ -10,7 +10,8 @@ client    see services and connect to them
 calls     procedures, offered and called
 raising   the events that a service raises
 following the events that a client subscribes to
-state     files in which events outlive a program
+state     what of events outlives a program
+records   files that can be read whatever moment the power failed in
 meeting   one meeting at a proxy, with TCP sockets
 forward   a local port whose connections go to a service
 """

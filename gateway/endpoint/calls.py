@@ -6,6 +6,7 @@ writes and reads them.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 EMPTY = b"\x30\x00"
 """No arguments, or no result."""
+_TAG_MIN, _TAG_MAX = 2, 128
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,255}\Z")
 
 
@@ -67,6 +69,12 @@ def check_payload(octets: bytes) -> None:
         raise InvalidInput(f"Arguments are one SEQUENCE of at most {PAYLOAD_MAX} octets.")
 
 
+def check_tag(tag: bytes | None) -> None:
+    """Raise InvalidInput unless the octets can be a session tag."""
+    if tag is not None and not (_TAG_MIN <= len(tag) <= _TAG_MAX and is_one_sequence(tag)):
+        raise InvalidInput("A session tag is one SEQUENCE of 2 to 128 octets.", "session_tag")
+
+
 async def serve_call(
     session: ServiceSession,
     call: CallArrived,
@@ -93,6 +101,10 @@ async def serve_call(
             session.answer_error(call, failure.code, data, clock.monotonic())
         else:
             session.refuse(call, ErrorCode.ARGUMENT_ERROR, clock.monotonic())
+    except asyncio.CancelledError:
+        session.refuse(call, ErrorCode.ARGUMENT_ERROR, clock.monotonic())
+        flush()
+        raise
     except Exception:
         _log.exception("the handler of the procedure %s failed", call.procedure)
         session.refuse(call, ErrorCode.ARGUMENT_ERROR, clock.monotonic())

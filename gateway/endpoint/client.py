@@ -10,7 +10,7 @@ from gateway.base.clock import Clock
 from gateway.base.entropy import Entropy
 from gateway.base.errors import InvalidInput
 from gateway.base.secret import Secret
-from gateway.endpoint.calls import EMPTY, ProcedureFailed, check_name, check_payload
+from gateway.endpoint.calls import EMPTY, ProcedureFailed, check_name, check_payload, check_tag
 from gateway.endpoint.departures import Departures, OutgoingTcp, OutgoingUdp
 from gateway.endpoint.errors import refused
 from gateway.endpoint.following import FollowedEvents
@@ -163,18 +163,24 @@ class ClientEndpoint(Endpoint):
         procedure: str,
         arguments: bytes = EMPTY,
         *,
+        session_tag: bytes | None = None,
         timeout: float = REQUEST_LIMIT,  # noqa: ASYNC109  (part of the protocol, 5 s at least)
     ) -> bytes:
         """Call a procedure of a service; return its result, one SEQUENCE.
 
+        `session_tag` is one SEQUENCE of 2 to 128 octets that the handler sees. Cancelling gives the
+        answer up; the procedure runs on, there is no message that would stop it.
         Raises ProcedureFailed for the application's own error, a RequestRefused for the protocol's,
         InvalidInput for what cannot be sent. After a timeout the procedure may still have run.
         """
         check_name(procedure)
         check_payload(arguments)
+        check_tag(session_tag)
         session = self._reaching(service_id)
         now = self._clock.monotonic()
-        uid = session.call(service_id, procedure, arguments, limit=timeout, now=now)
+        uid = session.call(
+            service_id, procedure, arguments, limit=timeout, now=now, session_tag=session_tag
+        )
         answer: asyncio.Future[CallEnded] = asyncio.get_running_loop().create_future()
         self._calls[uid] = answer
         self._flush()
@@ -205,8 +211,10 @@ class ClientEndpoint(Endpoint):
 
     async def close(self) -> None:
         """Disconnect for good; handlers of events are cancelled."""
-        await super().close()
-        self.events.close()
+        try:
+            await super().close()
+        finally:
+            self.events.close()
 
     # -- the endpoint's own side
 

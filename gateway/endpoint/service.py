@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.access.ports import AccessRule, Actor
 from gateway.base.clock import Clock
 from gateway.base.entropy import Entropy
-from gateway.base.errors import Conflict
+from gateway.base.errors import Conflict, InvalidInput
 from gateway.base.secret import Secret
 from gateway.endpoint.arrivals import (
     Arrivals,
@@ -139,9 +139,12 @@ class ServiceEndpoint(Endpoint):
     ) -> None:
         """Offer a procedure to clients; at most `limit` calls of it run at once, more get 116.
 
-        Raises InvalidInput for a name that cannot be, Conflict for one that is offered already.
+        Raises InvalidInput for a name or limit that cannot be, Conflict for a name that is offered
+        already.
         """
         check_name(procedure)
+        if limit < 1:
+            raise InvalidInput("At least one call of a procedure must be able to run.", "limit")
         if procedure in self._handlers:
             raise Conflict(f"The procedure {procedure} is offered already.")
         self._handlers[procedure] = handler
@@ -156,8 +159,10 @@ class ServiceEndpoint(Endpoint):
         """Disconnect for good; what was not accepted yet is closed."""
         for listener in tuple(self._listeners.values()):
             listener.close()
-        await super().close()
-        self.events.close()
+        try:
+            await super().close()
+        finally:
+            self.events.close()
 
     # -- the endpoint's own side
 

@@ -78,6 +78,7 @@ class ServiceMemory:
     hostname: str = ""
     ports: PortTable = field(default_factory=PortTable)
     procedures: dict[str, Procedure] = field(default_factory=dict)
+    running: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def fresh(
@@ -109,7 +110,6 @@ class ServiceAnswers(EndpointSession):
         self._profile = profile
         self._memory = memory
         self._pending: dict[PendingConnection, float] = {}
-        self._running: Counter[str] = Counter()
 
     # -- connections
 
@@ -255,10 +255,10 @@ class ServiceAnswers(EndpointSession):
             code = ErrorCode.MISSING_PROCEDURE
         elif actor is None or not decide(procedure.rule, actor).allowed:
             code = ErrorCode.ACCESS_DENIED
-        elif self._running[message.procedure] >= procedure.limit:
+        elif self._memory.running[message.procedure] >= procedure.limit:
             code = ErrorCode.SERVICE_BUSY
         else:
-            self._running[message.procedure] += 1
+            self._memory.running[message.procedure] += 1
             call = CallArrived(
                 message.transaction_uid,
                 message.procedure,
@@ -275,19 +275,19 @@ class ServiceAnswers(EndpointSession):
 
     def refuse(self, call: CallArrived, code: ErrorCode, now: float) -> None:
         """Answer a call with an error of the protocol."""
-        self._running[call.procedure] -= 1
+        self._memory.running[call.procedure] -= 1
         uid, kind, client = call.transaction_uid, call.user_kind, call.client_id
         self._say(ServiceCallRefused(uid, kind, client, code), now)
 
     def answer(self, call: CallArrived, result: bytes, now: float) -> None:
         """Return the result of a call, one SEQUENCE."""
-        self._running[call.procedure] -= 1
+        self._memory.running[call.procedure] -= 1
         uid, kind, client = call.transaction_uid, call.user_kind, call.client_id
         self._say(ServiceCallResult(uid, kind, client, result), now)
 
     def answer_error(self, call: CallArrived, code: int, error: bytes | None, now: float) -> None:
         """Return an application error, any code but 0, with or without a SEQUENCE of data."""
-        self._running[call.procedure] -= 1
+        self._memory.running[call.procedure] -= 1
         uid, kind, client = call.transaction_uid, call.user_kind, call.client_id
         self._say(ServiceCallFailed(uid, kind, client, code, error), now)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from gateway.access.ports import Actor
+from gateway.asn1.reader import is_one_sequence
 from gateway.base.entropy import Entropy
 from gateway.base.secret import Secret
 from gateway.model.kinds import (
@@ -223,6 +224,11 @@ class ClientRequests(EndpointSession):
             return
         if isinstance(message, CallRefused):
             self._end(uid, message.error_code, now)
+            return
+        octets = message.result if isinstance(message, CallResult) else message.error
+        if octets is not None and not is_one_sequence(octets):
+            # The reference's client drops its session here: a service could disturb it (03 1.5).
+            self._end(uid, ErrorCode.ARGUMENT_ERROR, now)
             return
         del self._requests[uid]
         if isinstance(message, CallResult):

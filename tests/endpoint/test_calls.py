@@ -18,6 +18,7 @@ from gateway.endpoint.errors import (
     MissingProcedure,
     RequestRefused,
     ServiceBusy,
+    ServiceOffline,
 )
 from tests.endpoint.softnet import softnet
 
@@ -84,3 +85,59 @@ async def test_calls(tmp_path: Path) -> None:
         with pytest.raises(ClientOffline):
             await lost
         assert client._calls == {}
+
+
+async def test_a_call_that_is_cancelled_frees_its_place(tmp_path: Path) -> None:
+    async with softnet(tmp_path) as running:
+        site = await running.site()
+        service, _ = await running.online_service(site)
+        client, heard = await running.online_client(site)
+        await heard.until(lambda: any(found.online for found in client.services))
+        remote = client.services[0].id
+        tags: list[bytes | None] = []
+
+        async def give_up(call: IncomingCall) -> bytes:
+            tags.append(call.session_tag)
+            raise asyncio.CancelledError
+
+        service.offer("GiveUp", give_up, limit=1)
+        with pytest.raises(InvalidInput):
+            service.offer("Never", give_up, limit=0)
+        tag = SequenceWriter().int32(5).encode()
+        for _ in range(3):
+            with pytest.raises(RequestRefused) as refused:
+                await client.call(remote, "GiveUp", session_tag=tag)
+            assert refused.value.code == 133
+        assert tags == [tag] * 3
+        for wrong in (b"", b"x" * 5, SequenceWriter().octets(bytes(130)).encode()):
+            with pytest.raises(InvalidInput):
+                await client.call(remote, "GiveUp", session_tag=wrong)
+
+
+async def test_the_limit_counts_what_earlier_sessions_brought(tmp_path: Path) -> None:
+    async with softnet(tmp_path) as running:
+        site = await running.site()
+        service, _ = await running.online_service(site)
+        client, heard = await running.online_client(site)
+        await heard.until(lambda: any(found.online for found in client.services))
+        remote = client.services[0].id
+        gate, begun = asyncio.Event(), asyncio.Event()
+
+        async def wait(_call: IncomingCall) -> bytes:
+            begun.set()
+            await gate.wait()
+            return EMPTY
+
+        service.offer("Wait", wait, limit=1)
+        lost = running.room.start(client.call(remote, "Wait"), name="wait")
+        await begun.wait()
+        service.disconnect()
+        with pytest.raises(ServiceOffline):
+            await lost
+        service.connect()
+        await heard.until(lambda: any(found.online for found in client.services))
+        with pytest.raises(ServiceBusy):
+            await client.call(remote, "Wait")
+        gate.set()
+        await asyncio.sleep(0)
+        assert await client.call(remote, "Wait") == EMPTY

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.base.entropy import SystemEntropy
 from gateway.base.errors import HostError, InvalidInput, QuotaExceeded
-from gateway.endpoint import state
+from gateway.endpoint import records, state
 from gateway.endpoint.state import FilePositions, FileQueue, StateSettings
 from gateway.model.kinds import EventKind
 from gateway.model.structure import EventDefinition, SiteStructure
@@ -183,7 +183,7 @@ def test_a_file_does_not_grow_for_ever(path: Path) -> None:
     for number in range(3000):
         queue.put(raised(number % 250), ())
         queue.drop([raised(number % 250).instance_uid])
-    assert path.stat().st_size <= state.SLACK + 1000
+    assert path.stat().st_size <= records.SLACK + 1000
     queue.close()
 
 

@@ -310,3 +310,13 @@ def test_calls() -> None:
         assert said(session) == [CallRequest(uid, 7, "Look", b"\x30\x00")]
         tell(session, kind(uid, *fields), kind(uid, *fields))
         assert heard(session) == [CallEnded(uid, **shown)]
+
+
+@pytest.mark.parametrize("answer", [CallResult, CallFailed])
+def test_an_answer_that_is_no_sequence_ends_the_call_and_not_the_session(answer: type) -> None:
+    session, _ = online_client()
+    uid = session.call(7, "Look", b"\x30\x00", limit=30, now=1.0)
+    octets = b"\x04\x00"
+    tell(session, CallResult(uid, octets) if answer is CallResult else CallFailed(uid, 5, octets))
+    assert heard(session) == [CallEnded(uid, code=ErrorCode.ARGUMENT_ERROR)]
+    assert not session.finished
