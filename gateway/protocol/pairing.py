@@ -79,6 +79,8 @@ class Party:
     """As observed by us."""
     private: bytes | None = None
     """The six octets as received, kept only when their address differs from the observed one."""
+    here: bool = False
+    """Lives on the proxy's own machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +120,20 @@ class ControlConversation(Conversation[ControlEvent]):
     """One control connection of the TCP rendezvous, seen from the proxy (02 section 6.2)."""
 
     def __init__(
-        self, handle: int, address: str, port: int, *, secret: Secret, entropy: Entropy
+        self,
+        handle: int,
+        address: str,
+        port: int,
+        *,
+        secret: Secret,
+        entropy: Entropy,
+        here: bool = False,
     ) -> None:
         super().__init__()
         self._handle = handle
         self._address = ipaddress.ip_address(address.partition("%")[0])
         self._port = port
+        self._here = here
         self._secret = secret
         self._entropy = entropy
         self._frames = FrameBuffer(PROXY_SERVER_MAX, 1)
@@ -183,7 +193,7 @@ class ControlConversation(Conversation[ControlEvent]):
             private = local
         uid: bytes = message.connection_uid  # type: ignore[attr-defined]
         self._party = Party(
-            self._handle, role, uid, direct, self._address, self._port, private
+            self._handle, role, uid, direct, self._address, self._port, private, self._here
         )  # fmt: skip
         self._key = self._entropy.octets(20)
         self._state = _State.AUTH_REQUIRED
@@ -346,10 +356,7 @@ class Rendezvous:
     def _introduce(self, meeting: _Meeting) -> Iterator[Order]:
         client = meeting.parties[ProxyRole.CLIENT]
         service = meeting.parties[ProxyRole.SERVICE]
-        both_ipv4 = client.address.version == service.address.version == 4
-        if not (
-            self._policy is RelayPolicy.DIRECT and both_ipv4 and client.direct and service.direct
-        ):
+        if not (client.direct and service.direct and self._worth_trying(client, service)):
             yield from self._relay(meeting)
             return
         meeting.stage = _Stage.DIRECT
@@ -366,6 +373,12 @@ class Rendezvous:
             else:
                 message = CreateP2PConnection(public, own, other)
             yield Tell(party.handle, message)
+
+    def _worth_trying(self, client: Party, service: Party) -> bool:
+        both_ipv4 = client.address.version == service.address.version == 4
+        # With one of them on this machine the relay is on the direct path already. Its observed
+        # address may be one that nobody else can reach, and the attempt would cost 4 s.
+        return self._policy is RelayPolicy.DIRECT and both_ipv4 and client.here == service.here
 
     def _relay(self, meeting: _Meeting) -> Iterator[Order]:
         meeting.stage = _Stage.RELAYED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import socket
 from collections.abc import Callable
@@ -73,8 +74,9 @@ class Control(Generic[T, E]):
 class ControlDesk(Generic[T, E]):
     """Accepts control connections and keeps them by number.
 
-    `make(handle, peer, port)` returns the conversation of a new one, `happened(control, event)` is
-    called for each of its events, and `left(handle)` once when it is gone.
+    `make(handle, peer, port, here)` returns the conversation of a new one, where `here` says that
+    it comes from this machine; `happened(control, event)` is called for each of its events, and
+    `left(handle)` once when it is gone.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class ControlDesk(Generic[T, E]):
         *,
         clock: Clock,
         room: TaskRoom,
-        make: Callable[[int, str, int], T],
+        make: Callable[[int, str, int, bool], T],
         happened: Callable[[Control[T, E], E], None],
         left: Callable[[int], None],
         complain: Complaints,
@@ -123,7 +125,9 @@ class ControlDesk(Generic[T, E]):
     def _accepted(self, sock: socket.socket, peer: str) -> None:
         self._last_handle += 1
         handle = self._last_handle
-        talk = self._make(handle, peer, addresses(sock)[1][1])
+        (local, _), (_, port) = addresses(sock)
+        here = peer == local or ipaddress.ip_address(peer.partition("%")[0]).is_loopback
+        talk = self._make(handle, peer, port, here)
         pump: Pump[E] = Pump(
             talk,
             self._clock,

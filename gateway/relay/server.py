@@ -112,8 +112,8 @@ class RendezvousServer:
             settings,
             clock=self._clock,
             room=room,
-            make=lambda handle, peer, port: ControlConversation(
-                handle, peer, port, secret=self._secret, entropy=self._entropy
+            make=lambda handle, peer, port, here: ControlConversation(
+                handle, peer, port, secret=self._secret, entropy=self._entropy, here=here
             ),
             happened=self._happened,
             left=self._left,

@@ -80,7 +80,7 @@ class UdpHalf:
             settings,
             clock=clock,
             room=room,
-            make=lambda handle, _peer, _port: UdpControlConversation(
+            make=lambda handle, _peer, _port, _here: UdpControlConversation(
                 handle, secret=secret, entropy=entropy
             ),
             happened=self._happened,

@@ -137,6 +137,14 @@ def test_hosts_that_reach_each_other(routed: Internet) -> None:
     assert sorted(one["seconds"] for one in told)[10] < 0.5
 
 
+def test_beside_the_server_nothing_is_tried(routed: Internet, natted: Internet) -> None:
+    """A gateway's own cameras are there, often at an address that nobody else can reach."""
+    for internet in (routed, natted):
+        told = internet.connect(internet.server, "tcp", "tcp")
+        assert modes(told) == ["PROXY"] * 2
+        assert told[0]["seconds"] < 2
+
+
 def test_both_behind_nat(natted: Internet) -> None:
     assert modes(natted.connect(natted.client, "tcp", "tcp", "udp", "udp")) == ["P2P"] * 4
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 
 import pytest
@@ -250,6 +251,24 @@ def test_ipv6_and_mixed_families_are_relayed() -> None:
         meetings.arrive(party(1, CLIENT, direct=True, address="2001:db8::1"), 0.0)
         orders = meetings.arrive(party(2, SERVICE, direct=True, address=second), 0.0)
         assert orders == RELAY_BOTH
+
+
+@pytest.mark.parametrize("here", [CLIENT, SERVICE])
+def test_whoever_lives_beside_the_relay_is_relayed_at_once(here: ProxyRole) -> None:
+    meetings = book()
+    orders = []
+    for handle, role in ((1, CLIENT), (2, SERVICE)):
+        who = party(handle, role, direct=True)
+        orders = meetings.arrive(dataclasses.replace(who, here=role is here), 1.0)
+    assert orders == RELAY_BOTH
+
+
+def test_both_beside_the_relay_may_go_direct() -> None:
+    meetings = book()
+    for handle, role in ((1, CLIENT), (2, SERVICE)):
+        who = party(handle, role, direct=True)
+        orders = meetings.arrive(dataclasses.replace(who, here=True), 1.0)
+    assert [type(order.message) for order in orders] == [CreateP2PConnection] * 2  # type: ignore[union-attr]
 
 
 def test_direct_orders_cross_keys_and_addresses() -> None:
