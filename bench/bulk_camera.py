@@ -97,7 +97,7 @@ def serve(sock: socket.socket, mbit: float) -> None:
                 elif method == "DESCRIBE":
                     body = (
                         "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=bulk\r\nt=0 0\r\na=control:*\r\n"
-                        "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:track1\r\n"
+                        "m=video 0 RTP/AVP 96\r\na=rtpmap:96 MP4V-ES/90000\r\na=control:track1\r\n"
                     )
                     answer += f"Content-Base: {url}/\r\nContent-Type: application/sdp\r\n"
                 elif method == "SETUP":

@@ -47,18 +47,19 @@ class Bench:
         yield from self._memory("idle daemon, no camera", MEMORY_BAR)
         stage.claim()
         bulk, paced = stage.camera(), stage.camera(MBIT)
-        stage.adopt(paced, "paced")
-        for number in range(IDLE_CAMERAS - 1):
-            stage.adopt(bulk, f"bulk{number}")
+        for number in range(IDLE_CAMERAS):
+            stage.adopt(paced, f"paced{number}")
         stage.wait_online()
         yield from self._memory(f"idle daemon, {IDLE_CAMERAS} cameras", MEMORY_BAR)
+        stage.adopt(bulk, "bulk")
+        stage.wait_online()
         viewer = stage.viewer()
-        direct = {"bulk0": ["127.0.0.1", bulk], "paced": ["127.0.0.1", paced]}
+        direct = {"bulk": ["127.0.0.1", bulk], "paced": ["127.0.0.1", paced]}
         yield from self._bulk(viewer, direct, 1, RATIO_BAR)
         yield from self._bulk(viewer, direct, STREAMS, None)
         yield from self._paced(viewer, direct)
         yield from self._set_ups(viewer)
-        yield from self._memory(f"after all that, {IDLE_CAMERAS} cameras", None)
+        yield from self._memory(f"after all that, {IDLE_CAMERAS + 1} cameras", None)
 
     def _memory(self, what: str, bar: float | None) -> Iterator[Figure]:
         with settled(self._stage):
@@ -71,7 +72,7 @@ class Bench:
     ) -> Iterator[Figure]:
         rates: dict[str, list[float]] = {"direct": [], "gateway": []}
         costs: list[list[float]] = []
-        ways = {"direct": direct["bulk0"], "gateway": viewer.services["bulk0"]}
+        ways = {"direct": direct["bulk"], "gateway": viewer.services["bulk"]}
         for _ in range(self._repetitions):
             for way, where in ways.items():
                 viewer.begin("streams", where=where, count=count, seconds=self._seconds, mbit=0)
@@ -97,7 +98,7 @@ class Bench:
     def _paced(self, viewer: Viewer, direct: dict[str, list]) -> Iterator[Figure]:
         seconds = 2 * self._seconds
         due = STREAMS * MBIT * 1e6 / 8 * seconds
-        for way, where in (("direct", direct["paced"]), ("gateway", viewer.services["paced"])):
+        for way, where in (("direct", direct["paced"]), ("gateway", viewer.services["paced0"])):
             viewer.begin("streams", where=where, count=STREAMS, seconds=seconds, mbit=MBIT)
             assert viewer.answer() == "begun"
             before = self._stage.cpu()
@@ -112,7 +113,7 @@ class Bench:
             )  # fmt: skip
 
     def _set_ups(self, viewer: Viewer) -> Iterator[Figure]:
-        where = viewer.services["bulk0"]
+        where = viewer.services["bulk"]
         viewer.order("set_ups", where=where, times=WARM_UP_SET_UPS, at_once=1)
         for at_once in (1, AT_ONCE):
             before = sum(self._stage.cpu())

@@ -18,6 +18,7 @@ import struct
 import time
 from collections import deque
 
+from gateway.net.splice_link import Link, RawSocket
 from gateway.net.splice_messages import (
     COUNT,
     END,
@@ -33,7 +34,7 @@ from gateway.net.splice_messages import (
     Report,
 )
 from gateway.net.splice_pipes import PIPE_COUNT
-from gateway.net.splice_pump import Link, Pump, RawSocket
+from gateway.net.splice_pump import Pump
 
 EVENTS_MAX = 256  # one batch of epoll
 COMMANDS_MAX = 64  # control packets between two batches: joins must not starve the streams
@@ -131,9 +132,8 @@ class RelayLoop:
             self._refuse(number, descriptors)
             return
         try:
-            # The family only matters for addresses, which nobody asks for here.
-            first = RawSocket(socket.AF_INET, socket.SOCK_STREAM, 0, descriptors[0])
-            second = RawSocket(socket.AF_INET, socket.SOCK_STREAM, 0, descriptors[1])
+            first = RawSocket(fileno=descriptors[0])
+            second = RawSocket(fileno=descriptors[1])
         except OSError:
             self._refuse(number, descriptors)
             return
@@ -172,7 +172,7 @@ class RelayLoop:
         number = chosen[-1].number if chosen else after
         self._packets.append(
             HEADER.pack(Report.COUNTS, last, number)
-            + b"".join(COUNT.pack(link.number, link.a.octets, link.b.octets) for link in chosen)
+            + b"".join(COUNT.pack(link.number, link.a.octets, link.octets_back) for link in chosen)
         )
 
     def _ended(self, link: Link, reason: Reason) -> None:

@@ -1,7 +1,6 @@
 """How octets move: one level-triggered epoll set, copying small reads and splicing big ones.
 
-Runs in the relay process only. One socket of a pair and the direction that starts at it are one
-`Half`. Rules worth knowing before a change here:
+Runs in the relay process only. Rules worth knowing before a change here:
 
 * A source is read only while nothing that was taken from it waits. What the destination does not
   take stays in a pipe or a bytes object (the left-over); the source leaves epoll until it is gone.
@@ -10,6 +9,8 @@ Runs in the relay process only. One socket of a pair and the direction that star
   taken out by hand before it is closed, because the other process may hold the same socket.
 * `splice` stops at an urgent octet for ever: EAGAIN on a readable socket, or 0 once the FIN is in.
   Both are checked by a `recv`, which gets past it.
+* A half's octets go to its `sink`, not to its `peer`: see the bypass in `splice_link`. It is opened
+  only when the connection it passes by is empty, and anything that appears there closes it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import socket
 import struct
 from collections.abc import Callable
 
+from gateway.net.splice_link import Bypass, Half, Link, Offers, RawSocket, waiting
 from gateway.net.splice_messages import Reason
 from gateway.net.splice_pipes import PIPE_SIZE, PipePool
 
@@ -30,6 +32,9 @@ BULK_TURNS = 16  # small turns after which a bulk direction goes back to copying
 HELD_MAX = 32 * 1024 * 1024  # copied left-overs of all pairs; beyond it reads shrink
 CROWDED_SIZE = 4 * 1024  # the read size then
 
+BYPASS_TRIES = 16  # first tries to open a bypass at every wake-up, later ones at every 16th
+DRAIN_TURNS = 4  # turns that one try spends on emptying the connection
+
 KEEPALIVE_IDLE = 60  # seconds; a vanished peer is noticed after 60 + 4 * 15 s
 KEEPALIVE_INTERVAL = 15
 KEEPALIVE_COUNT = 4
@@ -39,72 +44,6 @@ _OUT = select.EPOLLOUT
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
 _NONBLOCK = 2  # SPLICE_F_NONBLOCK; no SPLICE_F_MORE: it holds the tail of a burst back for 206 ms
 _ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: close sends RST
-
-RawSocket = socket.SocketType  # the plain C object: 48 octets, where socket.socket takes 100
-
-
-class Half:
-    """One socket of a pair, and the direction from it to its peer."""
-
-    __slots__ = (
-        "bulk",
-        "ended",
-        "fd",
-        "left",
-        "link",
-        "mask",
-        "octets",
-        "peer",
-        "pipe",
-        "rest",
-        "shut",
-        "since",
-        "sock",
-    )
-
-    def __init__(self, sock: RawSocket, link: Link, now: float) -> None:
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.link = link
-        self.peer: Half = self
-        self.mask = 0  # what epoll is asked for; 0: not in epoll
-        self.pipe: tuple[int, int] | None = None  # held only with a left-over in it
-        self.rest: memoryview | None = None
-        self.left = 0  # octets in pipe or rest
-        self.bulk = 0  # > 0: splice
-        self.ended = False  # the source came to its end
-        self.shut = False  # and that was passed on
-        self.octets = 0  # delivered to the peer's socket
-        self.since = now  # last progress of the left-over
-
-
-class Link:
-    """A pair of sockets, both ways or (a feed) from `a` to `b` only."""
-
-    __slots__ = (
-        "a",
-        "active",
-        "b",
-        "began",
-        "idle",
-        "number",
-        "pass_end",
-        "reclaim",
-        "stall",
-        "two_way",
-    )
-
-    def __init__(self, number: int, a: RawSocket, b: RawSocket, two_way: bool, now: float) -> None:
-        self.number = number
-        self.two_way = two_way
-        self.began = self.active = now
-        self.idle = self.stall = 0.0
-        self.reclaim = False
-        self.pass_end = True
-        self.a = Half(a, self, now)
-        self.b = Half(b, self, now)
-        self.a.peer = self.b
-        self.b.peer = self.a
 
 
 class Pump:
@@ -117,6 +56,7 @@ class Pump:
         self._ended = ended
         self._halves: dict[int, Half] = {}
         self._pipes = PipePool()
+        self._offers = Offers()
         self._held = 0
         self._whole = memoryview(bytearray(COPY_SIZE))
         self._crowded = self._whole[:CROWDED_SIZE]
@@ -140,8 +80,11 @@ class Pump:
         self.links[link.number] = link
         self._halves[a.fd] = a
         self._halves[b.fd] = b
-        if not link.two_way:
+        if link.two_way:
+            self._offers.add(link)
+        else:
             b.ended = b.shut = True
+            self._offers.match(link)
         for half, early in ((a, early_a), (b, early_b)):
             rest = self._send_early(half, early) if early else b""
             if rest:
@@ -157,19 +100,26 @@ class Pump:
             if half is None:
                 continue
             if half.mask & _OUT and event & (_OUT | _BROKEN):
-                self._flush(half.peer)
+                self._flush(half.feeder)
             if half.mask & _IN and event & (_IN | _BROKEN):
-                if half.bulk:
-                    self._move(half)
-                else:
-                    self._copy(half)
+                bypass = half.link.bypass
+                if bypass is not None:
+                    self._heed(half, bypass)
+                self._read(half)
 
     def sweep(self) -> None:
         """End what has been idle or stalled for longer than it may."""
         now = self.now
         self._pipes.hope()
         for link in list(self.links.values()):
-            if link.idle and now - link.active >= link.idle:
+            if link.number not in self.links:
+                continue  # went with another one
+            held = bool(link.a.left or link.b.left)
+            active = link.active
+            if link.bypass is not None:
+                active = max(active, link.bypass.feed.active)
+            # Who waits for its destination is not idle, but stalled.
+            if link.idle and now - active >= link.idle and not (held and link.stall):
                 self.abort(link, Reason.IDLE)
             elif link.stall and (
                 (link.a.left and now - link.a.since >= link.stall)
@@ -212,7 +162,7 @@ class Pump:
 
     def _send_early(self, half: Half, early: bytes) -> bytes:
         try:
-            sent = half.peer.sock.send(early)
+            sent = half.sink.sock.send(early)
         except OSError:  # full, or broken: epoll brings it up again
             return early
         half.octets += sent
@@ -229,9 +179,15 @@ class Pump:
             self.poll.modify(half.fd, mask)
         half.mask = mask
 
+    def _read(self, half: Half) -> None:
+        if half.bulk:
+            self._move(half)
+        else:
+            self._copy(half)
+
     def _copy(self, half: Half) -> None:
         view = self._whole if self._held < HELD_MAX else self._crowded
-        peer = half.peer
+        sink = half.sink
         try:
             count = half.sock.recv_into(view)
         except BlockingIOError:
@@ -245,11 +201,11 @@ class Pump:
             self._finish(half)
             return
         try:
-            sent = peer.sock.send(view[:count])
+            sent = sink.sock.send(view[:count])
         except BlockingIOError:
             sent = 0
         except OSError:
-            self._fail(peer)
+            self._fail(sink)
             return
         half.octets += sent
         half.link.active = self.now
@@ -263,7 +219,7 @@ class Pump:
         if pipe is None:
             self._copy(half)
             return
-        source, peer, budget = half.fd, half.peer, BUDGET
+        source, sink, budget = half.fd, half.sink, BUDGET
         while True:
             try:
                 count = os.splice(source, pipe[1], PIPE_SIZE, flags=_NONBLOCK)
@@ -281,12 +237,12 @@ class Pump:
                 self._copy(half)  # the end, or an urgent octet before the end
                 return
             try:
-                sent = os.splice(pipe[0], peer.fd, count, flags=_NONBLOCK)
+                sent = os.splice(pipe[0], sink.fd, count, flags=_NONBLOCK)
             except BlockingIOError:
                 sent = 0
             except OSError:
                 self._pipes.discard(pipe)
-                self._fail(peer)
+                self._fail(sink)
                 return
             half.octets += sent
             half.link.active = self.now
@@ -310,22 +266,22 @@ class Pump:
     def _wait(self, half: Half) -> None:
         half.since = self.now
         self._want(half, half.mask & ~_IN)
-        self._want(half.peer, half.peer.mask | _OUT)
+        self._want(half.sink, half.sink.mask | _OUT)
 
     def _flush(self, half: Half) -> None:
-        peer, pipe, rest = half.peer, half.pipe, half.rest
+        sink, pipe, rest = half.sink, half.pipe, half.rest
         try:
             if pipe is not None:
-                sent = os.splice(pipe[0], peer.fd, half.left, flags=_NONBLOCK)
+                sent = os.splice(pipe[0], sink.fd, half.left, flags=_NONBLOCK)
             elif rest is not None:
-                sent = peer.sock.send(rest)
+                sent = sink.sock.send(rest)
                 self._held -= sent
             else:
                 return
         except BlockingIOError:
             return
         except OSError:
-            self._fail(peer)
+            self._fail(sink)
             return
         half.octets += sent
         half.left -= sent
@@ -337,7 +293,7 @@ class Pump:
         if pipe is not None:
             self._pipes.give_back(pipe)
         half.pipe = half.rest = None
-        self._want(peer, peer.mask & ~_OUT)
+        self._want(sink, sink.mask & ~_OUT)
         if half.ended:
             self._finish(half)
         elif half.link.reclaim:
@@ -358,13 +314,55 @@ class Pump:
         link = half.link
         self.abort(link, Reason.A_RESET if half is link.a else Reason.B_RESET)
 
+    # -- the bypass
+
+    def _heed(self, half: Half, bypass: Bypass) -> None:
+        """Open or close a bypass before a half of its links is read."""
+        if half is bypass.feed.a:
+            if not bypass.open:
+                self._try(bypass)
+        elif half is bypass.pair.b and bypass.open:
+            self._part(bypass)  # an end, or octets of a caller who should have waited
+
+    def _try(self, bypass: Bypass) -> None:
+        bypass.tries += 1
+        if bypass.tries > BYPASS_TRIES and bypass.tries % BYPASS_TRIES:
+            return
+        feed, back = bypass.feed, bypass.pair.b
+        for _ in range(DRAIN_TURNS):
+            if back.left or back.ended or not waiting(back):
+                break
+            self._read(back)
+            if feed.bypass is None:  # the pair ended
+                return
+        if bypass.drained():
+            bypass.begin()
+
+    def _part(self, bypass: Bypass) -> None:
+        feed, pair = bypass.feed, bypass.pair
+        if bypass.open and feed.a.left:
+            self._want(pair.a, pair.a.mask & ~_OUT)
+            self._want(feed.b, feed.b.mask | _OUT)
+        bypass.end(self.now)
+
     def _close(self, link: Link, reason: Reason) -> None:
+        bypass, orphan = link.bypass, None
+        if bypass is not None:
+            if bypass.open and link is bypass.pair:
+                orphan = bypass.feed
+            self._part(bypass)
         self._ended(link, reason)
         self.drop(link)
+        if orphan is not None:
+            # The far end of its destination is gone, and with it what was on its way.
+            self.abort(orphan, Reason.B_RESET)
 
     def drop(self, link: Link) -> None:
         """Let go of everything a pair holds, without a report."""
+        if link.bypass is not None:
+            self._part(link.bypass)
         self.links.pop(link.number, None)
+        self._offers.remove(link)
         for half in (link.a, link.b):
             self._want(half, 0)
             self._halves.pop(half.fd, None)
@@ -373,8 +371,7 @@ class Pump:
             elif half.rest is not None:
                 self._held -= half.left
             half.sock.close()
-        # Undo the cycles by hand: the collector is off in this process.
-        del link.a.peer, link.b.peer, link.a.link, link.b.link
+        link.unlink()
 
 
 def _shutdown(sock: RawSocket, how: int) -> bool:

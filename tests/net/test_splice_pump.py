@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -9,10 +10,11 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.net import splice_pipes, splice_pump
+from gateway.net.splice_link import Link, RawSocket
 from gateway.net.splice_messages import Reason
 from gateway.net.splice_pair import PairLimits
-from gateway.net.splice_pump import BUDGET, COPY_SIZE, CROWDED_SIZE, Link, Pump, RawSocket
-from tests.net.splice_rig import Job, close_pairs, read_exact, tcp_pair
+from gateway.net.splice_pump import BUDGET, COPY_SIZE, CROWDED_SIZE, Pump
+from tests.net.splice_rig import Job, abort, close_pairs, read_exact, tcp_pair
 
 
 class Rig:
@@ -135,4 +137,24 @@ def test_both_ends_gone_leaves_no_descriptor_in_epoll(rig: Rig) -> None:
     rig.until(lambda: bool(rig.ends))
     assert rig.ends[0][1] in (Reason.CLOSED, Reason.A_RESET, Reason.B_RESET)
     assert rig.turn(0.05) == 0
+    assert not rig.pump._halves
+
+
+def test_a_client_that_resets_while_its_bypass_is_tried_costs_nobody_else(rig: Rig) -> None:
+    client, near_client = tcp_pair()
+    service, relays_end = tcp_pair()
+    camera, near_camera = tcp_pair()
+    raw = [RawSocket(fileno=sock.detach()) for sock in (near_client, relays_end, near_camera)]
+    pair = Link(1, raw[0], raw[1], True, 0.0)
+    rig.pump.add(pair, b"", b"", 0, 0)
+    feed = Link(2, raw[2], RawSocket(fileno=service.dup().detach()), False, 0.0)
+    rig.pump.add(feed, b"", b"", 0, 0)
+    assert feed.bypass is not None
+    service.sendall(b"answer")
+    camera.sendall(b"media")
+    abort(client)
+    # The camera's event comes first, and the answer is sent to the client on the way.
+    rig.pump.serve([(feed.a.fd, select.EPOLLIN)])
+    rig.until(lambda: len(rig.ends) == 2)
+    assert rig.ends == [(1, Reason.A_RESET), (2, Reason.B_RESET)]
     assert not rig.pump._halves
