@@ -134,7 +134,12 @@ class ServiceAnswers(EndpointSession):
     ) -> bool:
         actor = self._memory.members.resolve(message.user_kind, message.user_id)
         port = message.virtual_port
-        code = self._memory.ports.judge(message.transport, port, actor, admit=admit)
+        ports = self._memory.ports
+        code = ports.judge(message.transport, port, actor, admit=admit)
+        if admit and code is ErrorCode.NO_ERROR:
+            client = (message.user_kind, message.client_id)
+            if not ports.admit(message.transport, port, client, message.request_uid, now):
+                code = ErrorCode.SERVICE_BUSY
         if code is ErrorCode.NO_ERROR:
             return True
         self._refuse(message, code, now)

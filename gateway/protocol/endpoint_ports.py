@@ -22,6 +22,11 @@ HELD_MAX = 256
 Each holds up to two descriptors, and a tracker can order them past every backlog; more are answered
 with 116."""
 
+SHARED_BACKLOG = 8
+"""From this backlog on no client may take more than half of it."""
+PROMISE_SECONDS = 30.0
+"""How long a client that was let in may take to get its rendezvous data; then its place is free."""
+
 _PORT_MIN, _PORT_MAX = -(1 << 31), (1 << 31) - 1
 
 
@@ -36,6 +41,25 @@ class VirtualPort:
     armed: int = 0
     pending: set[PendingConnection] = field(default_factory=set)
     completed: deque[PendingConnection] = field(default_factory=deque)
+    promised: dict[bytes, tuple[tuple[int, int], float]] = field(default_factory=dict)
+    """Requests let in whose rendezvous data has not come: uid to client and deadline."""
+
+    @property
+    def share(self) -> int:
+        """Return how many places one client may hold: half, so that others get in beside it.
+
+        A short backlog is a limit of connections rather than a queue; one client may have it all.
+        """
+        return self.backlog if self.backlog < SHARED_BACKLOG else (self.backlog + 1) // 2
+
+    def held_by(self, client: tuple[int, int], now: float) -> int:
+        """Return how many places a client, as (user kind, id), holds or was promised."""
+        for uid in [uid for uid, (_, until) in self.promised.items() if until <= now]:
+            del self.promised[uid]
+        held = (*self.pending, *self.completed)
+        return sum((each.user_kind, each.client_id) == client for each in held) + sum(
+            whose == client for whose, _ in self.promised.values()
+        )
 
     @property
     def busy(self) -> bool:
@@ -93,6 +117,27 @@ class PortTable:
             return ErrorCode.SERVICE_BUSY
         return ErrorCode.NO_ERROR
 
+    def admit(
+        self,
+        transport: TransportKind,
+        number: int,
+        client: tuple[int, int],
+        request_uid: bytes,
+        now: float,
+    ) -> bool:
+        """Promise a client, as (user kind, id), a place; False when it has its share already.
+
+        The reference counts nothing until rendezvous data comes, so that a burst of one client
+        could take every place of a port.
+        """
+        port = self.find(transport, number)
+        if port is None or port.backlog == 0:
+            return True
+        if port.held_by(client, now) >= port.share:
+            return False
+        port.promised[request_uid] = (client, now + PROMISE_SECONDS)
+        return True
+
     @property
     def full(self) -> bool:
         """Tell whether not one connection more may be begun, whatever a tracker orders."""
@@ -103,6 +148,7 @@ class PortTable:
         """Count a connection in the making; False when there is no such port any more."""
         port = self.find(entry.transport, entry.port)
         if port is not None:
+            port.promised.pop(entry.request_uid, None)
             port.pending.add(entry)
         return port is not None
 

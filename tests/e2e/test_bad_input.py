@@ -199,10 +199,6 @@ def test_ten_thousand_requests_of_one_client(siege: Siege, mallory: dict[str, An
     assert siege.good_is_well()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="gateway/protocol/endpoint_ports.py: one client may hold every place of a port",
-)
 def test_one_client_cannot_hold_every_place_of_a_camera(
     siege: Siege, mallory: dict[str, Any]
 ) -> None:
