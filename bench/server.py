@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import os
 import random
@@ -164,6 +163,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     from gateway.base.clock import SystemClock
     from gateway.base.entropy import SystemEntropy
     from gateway.base.notices import NoticeHub
+    from gateway.net.loops import calm_collector
     from gateway.net.tasks import TaskRoom
     from gateway.registry.database import Registry
     from gateway.site.proxies import ProxyDirectory
@@ -174,7 +174,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     path = Path(arguments.state) / "registry.sqlite"
     registry = await Registry.open(path, clock=clock, entropy=entropy)
     await registry.write(lambda tx: fill(tx, Path(arguments.accounts)))
-    gc.collect()
+    calm_collector()
     settings = TrackerSettings(
         bind_addresses=(arguments.serve,),
         balancer_port=0,

@@ -29,6 +29,7 @@ from gateway.discovery.service import DiscoveryService
 from gateway.driverkit.loader import DriverLoader
 from gateway.model.kinds import EndpointType
 from gateway.net.datapath import DataPath
+from gateway.net.loops import calm_collector, loop_factory
 from gateway.net.tasks import TaskRoom
 from gateway.registry.database import Registry
 from gateway.relay.server import RendezvousServer
@@ -345,6 +346,7 @@ async def _serve(settings: GatewaySettings, state: Path, demo: int) -> int:
     except GatewayError as error:
         _log.error("%s", error)
         return 1
+    calm_collector()
     print("\n".join(product.greeting()), flush=True)  # noqa: T201  (the daemon's few words)
     await ended.wait()
     await product.stop()
@@ -353,4 +355,5 @@ async def _serve(settings: GatewaySettings, state: Path, demo: int) -> int:
 
 def run(settings: GatewaySettings, *, state: Path, demo: int = 0) -> int:
     """Run the gateway until it is told to end; return the exit code."""
-    return asyncio.run(_serve(settings, state, demo))
+    with asyncio.Runner(loop_factory=loop_factory(settings.appliance.loop)) as runner:
+        return runner.run(_serve(settings, state, demo))

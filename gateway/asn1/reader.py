@@ -234,6 +234,8 @@ class SequenceReader:
 
 def is_one_sequence(data: bytes) -> bool:
     """Tell whether the octets are exactly one SEQUENCE, as arguments and tags must be."""
+    if len(data) >= 2 and data[0] == SEQUENCE and data[1] == len(data) - 2 < 0x80:
+        return True  # the usual short form
     try:
         SequenceReader.root(data, trailing=False)
     except DecodeError:

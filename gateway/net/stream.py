@@ -45,7 +45,7 @@ class Pump(asyncio.Protocol, Generic[E]):
         self._closed = closed
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._due: float | None = None
+        self._timer_due = 0.0
         self._busy = False
         self._over = False
 
@@ -79,12 +79,14 @@ class Pump(asyncio.Protocol, Generic[E]):
     def data_received(self, data: bytes) -> None:
         """Feed the machine (asyncio)."""
         if not self._over:
-            self.command(lambda now: self.machine.feed(data, now))
+            self.machine.feed(data, self._clock.monotonic())
+            self.flush()
 
     def eof_received(self) -> bool:
         """Tell the machine that the peer closed its direction (asyncio)."""
         if not self._over:
-            self.command(lambda now: self.machine.feed(b"", now))
+            self.machine.feed(b"", self._clock.monotonic())
+            self.flush()
         return not self._over
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -95,7 +97,8 @@ class Pump(asyncio.Protocol, Generic[E]):
         self._transport = None
         if not self._over and not self.machine.finished:
             self.machine.feed(b"", self._clock.monotonic())
-            self._drain()
+            while (event := self.machine.next_event()) is not None:
+                self._handle(self, event)
         self._over = True
         reason: GatewayError | None = None
         if isinstance(self.machine.finished, GatewayError):
@@ -113,45 +116,50 @@ class Pump(asyncio.Protocol, Generic[E]):
         """Report the machine's events, write what it wants sent, arm its timer."""
         if self._busy:
             return
-        self._busy = True
-        try:
-            self._drain()
-        finally:
-            self._busy = False
-        if self._transport is None or self._over:
+        machine, transport = self.machine, self._transport
+        event = machine.next_event()
+        if event is not None:
+            self._busy = True
+            try:
+                while event is not None:
+                    self._handle(self, event)
+                    event = machine.next_event()
+            finally:
+                self._busy = False
+        if transport is None or self._over:
             return
-        data = self.machine.outgoing()
-        if data:
-            self._transport.write(data)
-            if self._transport.get_write_buffer_size() > WRITE_LIMIT:
+        data = machine.outgoing()
+        if data and not transport.is_closing():  # else connection_lost is on its way
+            transport.write(data)
+            if transport.get_write_buffer_size() > WRITE_LIMIT:
                 _log.warning("%s does not read; cut off", self.peer[0])
                 self.abort()
                 return
-        if self.machine.finished:
+        if machine.finished:
             self.close()
             return
-        self._arm()
+        due = machine.deadline
+        # A timer that is early is left alone: deadlines mostly move away with every frame.
+        if due is not None and (self._timer is None or due < self._timer_due):
+            self._arm(due)
 
-    def _drain(self) -> None:
-        while (event := self.machine.next_event()) is not None:
-            self._handle(self, event)
-
-    def _arm(self) -> None:
-        due = self.machine.deadline
-        if due == self._due and (self._timer is not None or due is None):
-            return
-        self._due = due
+    def _arm(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if due is not None:
-            delay = max(0.0, due - self._clock.monotonic())
-            self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+        self._timer_due = due
+        delay = max(0.0, due - self._clock.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
-        self._due = None
-        if not self._over:
+        if self._over:
+            return
+        due = self.machine.deadline
+        if due is None:
+            return
+        if due > self._clock.monotonic():
+            self._arm(due)
+        else:
             self.command(self.machine.tick)
 
     def close(self) -> None:

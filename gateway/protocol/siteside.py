@@ -65,6 +65,8 @@ Login = Open | Restore | ClientOpen | ClientRestore
 class Phase(enum.Enum):
     """Where a conversation stands."""
 
+    __hash__ = object.__hash__  # members are singletons; that of Enum is a call into Python
+
     HEADER = "the stream header is awaited"
     OPENING = "OPEN or RESTORE is awaited"
     LOOKUP = "the owner looks the account up"
@@ -85,6 +87,11 @@ _REACHABLE = {
     Phase.PARKED: frozenset({catalogue.MONITOR}),
 }
 
+_DIRECTIONS = {
+    EndpointType.SERVICE: (Direction.SERVICE_TO_TRACKER, Direction.TRACKER_TO_SERVICE),
+    EndpointType.CLIENT: (Direction.CLIENT_TO_TRACKER, Direction.TRACKER_TO_CLIENT),
+}
+
 # What sending a message means for the conversation.
 _ENTERS: dict[type[Message], Phase] = {
     installer.ServiceOnline: Phase.ONLINE,
@@ -97,6 +104,9 @@ _AWAITS: dict[tuple[EndpointType, type[Message]], type[Message]] = {
     (EndpointType.SERVICE, installer.GetSiteStructure): installer.UploadSiteStructure,
     (EndpointType.CLIENT, installer.GetState): installer.ClientState,
 }
+
+TURNS = frozenset(_ENTERS) | {message for _, message in _AWAITS}
+"""Messages that change where a conversation stands; the machine must see them itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +163,7 @@ class TrackerConnection(Conversation[TrackerEvent]):
         self._due: float | None = None
         self._frames = FrameBuffer(HANDSHAKE_CLIENT_MAX)
         self._type = EndpointType.SERVICE
+        self._inbound, self._outbound = _DIRECTIONS[self._type]
         self._login: Login | None = None
         self._salted = b""
         self._key1 = b""
@@ -170,11 +181,6 @@ class TrackerConnection(Conversation[TrackerEvent]):
     def endpoint_type(self) -> EndpointType:
         """Return what the header said; SERVICE before."""
         return self._type
-
-    @property
-    def login(self) -> Login | None:
-        """Return the opening message, None before it came."""
-        return self._login
 
     @property
     def authenticated(self) -> bool:
@@ -225,6 +231,7 @@ class TrackerConnection(Conversation[TrackerEvent]):
         if header[1] not in (EndpointType.SERVICE, EndpointType.CLIENT):
             raise Unexpected(f"endpoint type {header[1]} does not exist")
         self._type = EndpointType(header[1])
+        self._inbound, self._outbound = _DIRECTIONS[self._type]
         service = self._type is EndpointType.SERVICE
         self._frames.maximum = HANDSHAKE_SERVICE_MAX if service else HANDSHAKE_CLIENT_MAX
         self._phase = Phase.OPENING
@@ -357,6 +364,11 @@ class TrackerConnection(Conversation[TrackerEvent]):
         if awaited is not None:
             self._awaited = awaited
 
+    def pass_on(self, frame: bytes) -> None:
+        """Send a frame of the site that is none of TURNS: the conversation goes on as it was."""
+        if self._phase in _REACHABLE and not self._finished:
+            self._outgoing.append(frame)
+
     def open_events(self) -> None:
         """Make the component of events reachable: the site has some."""
         self._events_reachable = True
@@ -382,18 +394,6 @@ class TrackerConnection(Conversation[TrackerEvent]):
         self._due = now + self._close_limit
         self._frames.take_rest()
         self._salted = b""
-
-    @property
-    def _inbound(self) -> Direction:
-        if self._type is EndpointType.SERVICE:
-            return Direction.SERVICE_TO_TRACKER
-        return Direction.CLIENT_TO_TRACKER
-
-    @property
-    def _outbound(self) -> Direction:
-        if self._type is EndpointType.SERVICE:
-            return Direction.TRACKER_TO_SERVICE
-        return Direction.TRACKER_TO_CLIENT
 
     def _transmit(self, message: Message) -> None:
         self._send(catalogue.encode(self._outbound, message))

@@ -123,7 +123,7 @@ class EventBroker:
 
     # -- services ------------------------------------------------------------------------------
 
-    def take_from_service(self, peer: ServicePeer, message: Message) -> None:
+    def take_from_service(self, peer: ServicePeer, message: Message, _now: float) -> None:
         """Handle whatever a service says about events."""
         if isinstance(message, NewStorageUid):
             self._presence.effects.append(StoreSeen(peer.id, storage_uid=message.storage_uid))
@@ -183,9 +183,6 @@ class EventBroker:
     def kept(self, batch: int) -> None:
         """Learn that everything up to this batch is stored; go on with who waited for it."""
         self._store.committed(batch)
-        for name in [name for name, last in self._raised_names.items() if last <= batch]:
-            del self._raised_names[name]
-            self._deliver_to_all(name)
         while self._answers and self._answers[0][0] <= batch:
             _, peer, answer = self._answers.popleft()
             self._unkept[peer] -= 1
@@ -193,6 +190,9 @@ class EventBroker:
                 del self._unkept[peer]
             if self._presence.by_connection.get(peer.connection) is peer:
                 self._presence.send(peer, answer)
+        for name in [name for name, last in self._raised_names.items() if last <= batch]:
+            del self._raised_names[name]
+            self._deliver_to_all(name)
         waiting, self._waiting = self._waiting, {}
         for client, name in waiting:
             session = self._sessions.get(client)
@@ -215,7 +215,7 @@ class EventBroker:
         """Forget what is under way to a client that is gone; it is delivered again later."""
         self._sessions.pop(peer, None)
 
-    def take_from_client(self, peer: ClientPeer, message: Message) -> None:
+    def take_from_client(self, peer: ClientPeer, message: Message, _now: float) -> None:
         """Handle whatever a client says about events. Raises SubscribedTwice."""
         session = self._sessions.get(peer)
         if session is None:

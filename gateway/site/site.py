@@ -95,6 +95,17 @@ class Site:
         )
         self._store = store
         self._over = False
+        # By the module of wire that a message is of.
+        self._service_topics: dict[str, Callable[[ServicePeer, Message, float], None]] = {
+            connect.__name__: self._broker.take_from_service,
+            rpc.__name__: self._calls.take_from_service,
+            pubsub.__name__: self._events.take_from_service,
+        }
+        self._client_topics: dict[str, Callable[[ClientPeer, Message, float], None]] = {
+            connect.__name__: self._broker.take_from_client,
+            rpc.__name__: self._calls.take_from_client,
+            pubsub.__name__: self._events.take_from_client,
+        }
         self._handlers: dict[type[Any], Callable[[Any, float], None]] = {
             ServiceArrived: self._service_arrived,
             ClientArrived: self._client_arrived,
@@ -209,13 +220,9 @@ class Site:
         elif isinstance(message, UploadSiteStructure):
             self._admission.take_structure(peer, message)
         elif peer.online:
-            package = type(message).__module__
-            if package == connect.__name__:
-                self._broker.take_from_service(peer, message, now)
-            elif package == rpc.__name__:
-                self._calls.take_from_service(peer, message, now)
-            elif package == pubsub.__name__:
-                self._events.take_from_service(peer, message)
+            take = self._service_topics.get(type(message).__module__)
+            if take is not None:
+                take(peer, message, now)
 
     def _from_client(self, peer: ClientPeer, message: Message, now: float) -> None:
         if isinstance(message, ClientState):
@@ -224,13 +231,9 @@ class Site:
             if replaced is not None:
                 self._forget(replaced)
         elif peer.online:
-            package = type(message).__module__
-            if package == connect.__name__:
-                self._broker.take_from_client(peer, message, now)
-            elif package == rpc.__name__:
-                self._calls.take_from_client(peer, message, now)
-            elif package == pubsub.__name__:
-                self._events.take_from_client(peer, message)
+            take = self._client_topics.get(type(message).__module__)
+            if take is not None:
+                take(peer, message, now)
 
     def _service_asked_for(self, service_id: int) -> ServicePeer | None:
         """Return the online service that a client means; its id is ignored on single sites."""

@@ -7,7 +7,7 @@ import functools
 import logging
 
 from gateway.base.errors import GatewayError
-from gateway.registry import clients, services
+from gateway.registry import presence
 from gateway.registry.database import Registry, Tx
 from gateway.site.happenings import StoreDescription
 
@@ -57,9 +57,8 @@ class Ledger:
 
 
 def _write(tx: Tx, seen: list[int], told: list[StoreDescription]) -> None:
-    for service_id in seen:
-        services.seen(tx, service_id)
-    for said in told:
-        clients.store_description(
-            tx, said.client_id, said.service_type, said.contract_author, said.description
-        )
+    presence.services_seen(tx, seen)
+    presence.clients_described(
+        tx,
+        [(d.client_id, d.service_type, d.contract_author, d.description) for d in told],
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import ipaddress
 import logging
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from gateway.base.notices import NoticeHub, Severity
 from gateway.model.kinds import EndpointType
 from gateway.net.stream import Pump
 from gateway.protocol.siteside import (
+    TURNS,
     Authenticated,
     CredentialsAsked,
     Departed,
@@ -47,6 +49,7 @@ ADDRESSES_WATCHED = 1_000
 """Addresses whose offences are counted; the one not seen for longest is forgotten."""
 
 
+@functools.lru_cache(maxsize=1024)
 def ip_of(text: str) -> IpAddress | None:
     """Return the address of a socket name, an IPv4 one also where it is written as IPv6."""
     try:
@@ -153,7 +156,10 @@ class Board:
     # -- what connections say ------------------------------------------------------------------
 
     def _handle(self, line: Line, event: TrackerEvent) -> None:
-        if isinstance(event, CredentialsAsked):
+        if type(event) is Received:
+            if line.site_id is not None:
+                self._deliver(line.site_id, MessageArrived(line.number, event.message))
+        elif isinstance(event, CredentialsAsked):
             self._desk.ask(
                 question_of(event.login),
                 lambda found: self._looked_up(line, found),
@@ -161,9 +167,6 @@ class Board:
             )
         elif isinstance(event, Authenticated):
             self._logged_in(line, event)
-        elif isinstance(event, Received):
-            if line.site_id is not None:
-                self._deliver(line.site_id, MessageArrived(line.number, event.message))
         elif isinstance(event, Departed):
             self._offences.note(line.peer, event.reason)
             self._leave_site(line)
@@ -226,6 +229,7 @@ class Board:
 
     def _closed(self, line: Line, reason: GatewayError | None) -> None:
         self._lines.pop(line.number, None)
+        line.pump = None  # no cycle is left for the collector
         if line.stranger and isinstance(reason, RemoteError):
             self._offences.note(line.peer, reason)
         self._no_stranger(line)
@@ -249,11 +253,16 @@ class Board:
             # A text from management that the protocol cannot carry must not stop the others.
             _log.error("%s cannot be sent: %s", type(message).__name__, error)
             return
+        turns = type(message) in TURNS
         for number in connections:
             line = self._lines.get(number)
-            if line is not None:
-                machine = line.machine
-                line.command(lambda now, m=machine: m.send(message, now, frame=frame))  # type: ignore[misc]
+            if line is None or line.pump is None:
+                continue
+            if turns:
+                line.machine.send(message, self._clock.monotonic(), frame=frame)
+            else:
+                line.machine.pass_on(frame)
+            line.pump.flush()
 
     def open_events(self, connection: int) -> None:
         """Let a connection speak of events."""

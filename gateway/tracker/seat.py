@@ -87,6 +87,7 @@ class Surroundings:
 
 _Store = StoreStructure | StoreSeen | BuildSite
 _Heard = Send | OpenEvents | Fail | Close | StatusChanged
+_HEARD = (Send, OpenEvents, Fail, Close, StatusChanged)
 
 
 class Seat:
@@ -186,7 +187,7 @@ class Seat:
     # -- effects -------------------------------------------------------------------------------
 
     def _carry_out(self, effect: Effect) -> None:
-        if isinstance(effect, _Heard):
+        if isinstance(effect, _HEARD):
             if self._declared or self._held:
                 self._held.append(effect)
             else:

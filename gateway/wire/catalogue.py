@@ -15,6 +15,8 @@ from gateway.wire.message import Message
 class Direction(enum.Enum):
     """Who speaks to whom."""
 
+    __hash__ = object.__hash__  # members are singletons; that of Enum is a call into Python
+
     SERVICE_TO_TRACKER = "s2t"
     TRACKER_TO_SERVICE = "t2s"
     CLIENT_TO_TRACKER = "c2t"
@@ -212,16 +214,27 @@ def _reverse(table: _Table) -> dict[_Key, bytes]:
     return back
 
 
+# The field that tells one component from another for messages that several components have.
+_VARIANTS = {
+    message: next(iter(fixed))
+    for table in TABLES.values()
+    for message, fixed in table.values()
+    if fixed
+}
+
+
+def _variant(message: Message) -> object:
+    field = _VARIANTS.get(type(message))
+    return None if field is None else getattr(message, field)
+
+
 _HEADS = {direction: _reverse(table) for direction, table in TABLES.items()}
 _HEADS[Direction.TRACKER_TO_CLIENT][(pubsub.SyncStateless, None)] = bytes((EVENTS, 6))
 
 
 def encode(direction: Direction, message: Message) -> bytes:
     """Return the whole frame of a message that exists in this direction."""
-    variant = getattr(message, "transport", None)
-    if variant is None:
-        variant = getattr(message, "role_based", None)
-    return frame(_HEADS[direction][(type(message), variant)] + message.body())
+    return frame(_HEADS[direction][(type(message), _variant(message))] + message.body())
 
 
 def decode(direction: Direction, payload: bytes) -> Message:
@@ -240,7 +253,5 @@ def decode(direction: Direction, payload: bytes) -> Message:
 
 def component_of(direction: Direction, message: Message) -> int:
     """Return the component number under which a message travels in this direction."""
-    variant = getattr(message, "transport", None)
-    if variant is None:
-        variant = getattr(message, "role_based", None)
+    variant = _variant(message)
     return _HEADS[direction][(type(message), variant)][0]

@@ -212,20 +212,23 @@ def read_all(element: Codec, reader: SequenceReader, maximum: int) -> tuple[Any,
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Plan:
+class Step:
+    """One field: its name, its codec, and its context tag where it is optional."""
+
     name: str
     codec: Codec
     tag: int | None
 
 
-_plans: dict[type[Any], tuple[_Plan, ...]] = {}
+_plans: dict[type[Any], tuple[Step, ...]] = {}
 
 
-def _plan(kind: type[Any]) -> tuple[_Plan, ...]:
+def steps(kind: type[Any]) -> tuple[Step, ...]:
+    """Return the annotated fields of a class in their order."""
     plan = _plans.get(kind)
     if plan is None:
         hints = get_type_hints(kind, include_extras=True)
-        steps: list[_Plan] = []
+        found: list[Step] = []
         for field in dataclasses.fields(kind):
             hint = hints[field.name]
             if get_origin(hint) is not Annotated:
@@ -233,14 +236,14 @@ def _plan(kind: type[Any]) -> tuple[_Plan, ...]:
             marks = get_args(hint)[1:]
             codec = next(mark for mark in marks if isinstance(mark, Codec))
             tag = next((mark.number for mark in marks if isinstance(mark, Tag)), None)
-            steps.append(_Plan(field.name, codec, tag))
-        plan = _plans[kind] = tuple(steps)
+            found.append(Step(field.name, codec, tag))
+        plan = _plans[kind] = tuple(found)
     return plan
 
 
 def write_fields(writer: SequenceWriter, value: Any) -> None:
     """Append the annotated fields of a dataclass instance in their order."""
-    for step in _plan(type(value)):
+    for step in steps(type(value)):
         item = getattr(value, step.name)
         if step.tag is None:
             step.codec.write(writer, item, None)
@@ -251,7 +254,7 @@ def write_fields(writer: SequenceWriter, value: Any) -> None:
 def read_fields(kind: type[Any], reader: SequenceReader, **fixed: Any) -> Any:
     """Take the annotated fields of `kind` in order and build an instance with `fixed` besides."""
     values: dict[str, Any] = dict(fixed)
-    for step in _plan(kind):
+    for step in steps(kind):
         if step.tag is None or reader.has(step.tag):
             values[step.name] = step.codec.read(reader)
         else:
@@ -262,7 +265,7 @@ def read_fields(kind: type[Any], reader: SequenceReader, **fixed: Any) -> Any:
 
 def has_fields(kind: type[Any]) -> bool:
     """Tell whether a message of this class has a body at all."""
-    return bool(_plan(kind))
+    return bool(steps(kind))
 
 
 Uid = Annotated[bytes, Octets(16)]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 from gateway.asn1.errors import DecodeError
 from gateway.asn1.reader import SequenceReader
 from gateway.asn1.writer import SequenceWriter
+from gateway.wire import quick
 from gateway.wire.fields import has_fields, read_fields, write_fields
 
 
@@ -21,6 +22,8 @@ class Message:
 
     def body(self) -> bytes:
         """Return the body octets; empty for a message without fields."""
+        if (usual := quick.write(self)) is not None:
+            return usual
         if not has_fields(type(self)):
             return b""
         writer = SequenceWriter()
@@ -33,6 +36,8 @@ class Message:
 
         Raises DecodeError for anything that is not exactly this message.
         """
+        if not fixed and (values := quick.read(cls, body)) is not None:
+            return cls(*values)
         if not has_fields(cls):
             if body:
                 raise DecodeError(f"{cls.__name__} has no body")
