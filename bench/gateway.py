@@ -84,10 +84,13 @@ class Bench:
                 if way == "gateway":
                     costs.append([one / (result["octets"] / 1e9) for one in spent])
         plain, ours = (statistics.median(rates[way]) for way in ways)
+        # Each is compared with its neighbour in time: other work on the machine comes and goes.
+        pairs = zip(rates["gateway"], rates["direct"], strict=True)
+        ratio = statistics.median(one / other for one, other in pairs)
         name = "1 stream" if count == 1 else f"{count} streams"
         yield Figure(
-            f"{name} as fast as it goes", ours, "MB/s", ratio=ours / plain, bar=bar,
-            more={"direct_MB_s": plain, "lowest_MB_s": min(rates["gateway"])},
+            f"{name} as fast as it goes", ours, "MB/s", ratio=ratio, bar=bar,
+            more={"direct_MB_s": plain, "best_MB_s": max(rates["gateway"])},
         )  # fmt: skip
         daemon, *others = (statistics.median(column) for column in zip(*costs, strict=True))
         yield Figure(
@@ -113,12 +116,13 @@ class Bench:
             )  # fmt: skip
 
     def _set_ups(self, viewer: Viewer) -> Iterator[Figure]:
-        where = viewer.services["bulk"]
-        viewer.order("set_ups", where=where, times=WARM_UP_SET_UPS, at_once=1)
+        # All over the cameras: each of their ports has its own backlog.
+        where = list(viewer.services.values())
+        viewer.order("set_ups", wheres=where, times=WARM_UP_SET_UPS, at_once=1)
         for at_once in (1, AT_ONCE):
             before = sum(self._stage.cpu())
             times = SET_UPS * (1 if at_once == 1 else 3)
-            result = viewer.order("set_ups", where=where, times=times, at_once=at_once)
+            result = viewer.order("set_ups", wheres=where, times=times, at_once=at_once)
             spent = sum(self._stage.cpu()) - before
             answers = [1000 * one for one in result["answers"]]
             tunnels = [1000 * one for one in result["tunnels"]]

@@ -1,8 +1,8 @@
-"""The data path against a direct connection on loopback: `python -m bench.relay [--seconds S]`.
+"""The data path against a direct connection on loopback: `python -m bench relay`.
 
-One JSON line for each figure, to the terminal and to bench/results/relay.jsonl. Both ends are
-programs of their own with light work (sendfile from memory, receive without copying), so the
-figures are the relay's and the kernel's. Takes about a minute; compare runs on a quiet machine.
+Each figure is shown and appended to bench/results/relay.jsonl. Both ends are programs of their own
+with light work (sendfile from memory, receive without copying), so the figures are the relay's and
+the kernel's. Takes about half a minute; compare runs on a quiet machine.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import statistics
@@ -21,8 +20,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from bench.figures import Figure, Record
+from bench.stage import alone
+
 HOST = "127.0.0.1"
-RESULTS = Path(__file__).parent / "results" / "relay.jsonl"
 BLOCK = 1 << 20
 STREAMS, FRAME, FRAME_SECONDS = 20, 20_000, 0.04  # 4 Mbit/s each
 SETUP_PROCESSES = 8
@@ -206,7 +207,8 @@ class Relay:
         self.process.wait(10)
 
 
-def measure(relay: Relay, upstream: int, seconds: float, repetitions: int) -> Iterator[dict]:
+def measure(relay: Relay, upstream: int, seconds: float, repetitions: int) -> Iterator[Figure]:
+    """Yield every figure."""
     ports = {"direct": upstream, "relay": relay.port}
     rates: dict[str, list[float]] = {"direct": [], "relay": []}
     costs = []
@@ -217,30 +219,36 @@ def measure(relay: Relay, upstream: int, seconds: float, repetitions: int) -> It
             rates[name].append(rate)
             if name == "relay":
                 costs.append((relay.cpu() - before) / (rate * seconds / 1000))
-    direct, relayed = (statistics.median(rates[name]) for name in ports)
-    yield {
-        "figure": "one bulk stream", "direct_MB_s": round(direct), "relay_MB_s": round(relayed),
-        "ratio": round(relayed / direct, 3), "cpu_s_per_GB": round(statistics.median(costs), 3),
-    }  # fmt: skip
+    yield _compared("one bulk stream", "MB/s", rates)
+    yield Figure("CPU of both processes, one bulk stream", statistics.median(costs), "s/GB")
     for name, port in ports.items():
         before = relay.cpu()
         share, delays = paced(port, 2 * seconds)
-        yield {
-            "figure": f"{STREAMS} streams of 4 Mbit/s", "way": name, "frames": round(share, 3),
-            "p50_ms": round(delays[len(delays) // 2], 2),
-            "p99_ms": round(delays[len(delays) * 99 // 100], 2),
-            "cpu_percent": round((relay.cpu() - before) / (2 * seconds) * 100, 1),
-        }  # fmt: skip
+        more = {"p99_ms": delays[len(delays) * 99 // 100], "came": share}
+        if name == "relay":
+            more["cpu_percent"] = (relay.cpu() - before) / (2 * seconds) * 100
+        what = f"{STREAMS} streams of 4 Mbit/s, {name}: picture p50"
+        yield Figure(what, delays[len(delays) // 2], "ms", more=more)
     rates = {"direct": [], "relay": []}
     for _ in range(repetitions):
         for name, port in ports.items():
             rates[name].append(setup(port, seconds))
-    direct, relayed = (statistics.median(rates[name]) for name in ports)
-    yield {
-        "figure": "set-up", "direct_per_s": round(direct), "relay_per_s": round(relayed),
-        "ratio": round(relayed / direct, 3),
-    }  # fmt: skip
-    before_idle = relay.memory()
+    yield _compared("set-up", "1/s", rates)
+    yield from _idle(relay)
+
+
+def _compared(what: str, unit: str, rates: dict[str, list[float]]) -> Figure:
+    # Each is compared with its neighbour in time: other work on the machine comes and goes.
+    pairs = zip(rates["relay"], rates["direct"], strict=True)
+    return Figure(
+        what, statistics.median(rates["relay"]), unit,
+        ratio=statistics.median(one / other for one, other in pairs),
+        more={"direct": statistics.median(rates["direct"])},
+    )  # fmt: skip
+
+
+def _idle(relay: Relay) -> Iterator[Figure]:
+    before = relay.memory()
     held = []
     for _ in range(IDLE_PAIRS):
         sock = dial(relay.port, b"I")
@@ -250,14 +258,13 @@ def measure(relay: Relay, upstream: int, seconds: float, repetitions: int) -> It
     busy = relay.cpu()
     after = relay.memory()
     time.sleep(1.0)
-    grown = [after[process] - before_idle[process] for process in relay.processes]
-    yield {
-        "figure": "idle pairs", "pairs": IDLE_PAIRS,
-        "control_octets_per_pair": round(grown[0] / IDLE_PAIRS),
-        "relay_octets_per_pair": round(grown[1] / IDLE_PAIRS),
-        "relay_process_MB": round(before_idle[relay.processes[1]] / 1e6, 1),
-        "cpu_while_idle": round(relay.cpu() - busy, 3),
-    }  # fmt: skip
+    control, splicing = (after[process] - before[process] for process in relay.processes)
+    yield Figure(
+        f"relay process, each of {IDLE_PAIRS} idle pairs", splicing / IDLE_PAIRS, "octets",
+        more={"control_octets": control / IDLE_PAIRS,
+              "process_MB": before[relay.processes[1]] / 1e6,
+              "cpu_s_while_idle": relay.cpu() - busy},
+    )  # fmt: skip
     for sock in held:
         sock.close()
 
@@ -267,24 +274,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.relay", description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each single measurement")
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--here", action="store_true", help="not in a network namespace of its own")
-    chosen = parser.parse_args(arguments)
-    if os.geteuid() == 0 and not chosen.here and shutil.which("unshare"):
-        # A loopback of our own: nobody else's traffic, and no pacing by the machine's default bbr.
-        command = 'ip link set lo up && sysctl -qw net.ipv4.tcp_congestion_control=reno; exec "$@"'
-        given = sys.argv[1:] if arguments is None else arguments
-        program = [sys.executable, "-m", "bench.relay", "--here", *given]
-        return subprocess.call(["unshare", "--net", "sh", "-c", command, "sh", *program])
+    given = sys.argv[1:] if arguments is None else arguments
+    chosen = parser.parse_args(given)
+    status = alone("bench.relay", given)
+    if status is not None:
+        return status
     listening = socket.create_server((HOST, 0), backlog=4096)
     upstream = listening.getsockname()[1]
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    with forked(camera, listening), RESULTS.open("a", encoding="utf-8") as results:
+    record = Record("relay")
+    with forked(camera, listening):
         relay = Relay(upstream)
         try:
-            for line in measure(relay, upstream, chosen.seconds, chosen.repetitions):
-                text = json.dumps({"at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **line})
-                print(text, flush=True)
-                results.write(text + "\n")
+            for figure in measure(relay, upstream, chosen.seconds, chosen.repetitions):
+                record.add(figure)
         finally:
             relay.close()
     return 0

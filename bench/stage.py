@@ -169,10 +169,17 @@ class Stage:
         return [process_cpu(process) for process in self.processes()]
 
     def memory(self) -> dict[str, float]:
-        """Return resident and proportional memory of all its processes in MB (10^6 octets)."""
-        found: dict[str, float] = {"rss": 0.0, "pss": 0.0, "pss_anon": 0.0}
+        """Return resident and proportional memory of all its processes in MB (10^6 octets).
+
+        The sum of the resident sizes counts the pages of the interpreter once for each process;
+        the proportional sizes do not. `daemon` is the resident size of the daemon itself.
+        """
+        found: dict[str, float] = {"rss": 0.0, "pss": 0.0, "pss_anon": 0.0, "daemon": 0.0}
         for process in self.processes():
             text = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii")
+            if not found["daemon"]:
+                rss = re.search(r"(?m)^Rss:\s+(\d+) kB$", text)
+                found["daemon"] = int(rss[1]) * 1024 / 1e6 if rss else 0.0
             for key, kilobytes in re.findall(r"(?m)^(\w+):\s+(\d+) kB$", text):
                 if key.lower() in found:
                     found[key.lower()] += int(kilobytes) * 1024 / 1e6

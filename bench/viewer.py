@@ -128,16 +128,16 @@ class Viewer:
         delays = sorted(delay for stream in playing for delay in stream.delays)
         return {"octets": octets, "seconds": took, "delays": delays}
 
-    async def set_ups(self, where: Any, times: int, at_once: int) -> dict[str, Any]:
-        """Open, ask once and close, again and again; return seconds to the tunnel and answer."""
+    async def set_ups(self, wheres: list[Any], times: int, at_once: int) -> dict[str, Any]:
+        """Open, ask once and close, camera by camera; return seconds to the tunnel and answer."""
         tunnels: list[float] = []
         answers: list[float] = []
         left = iter(range(times))
 
         async def work() -> None:
-            for _ in left:
+            for number in left:
                 began = time.monotonic()
-                sock = await self.open(where)
+                sock = await self.open(wheres[number % len(wheres)])
                 tunnels.append(time.monotonic() - began)
                 try:
                     await answer(sock, "DESCRIBE", 1, "Accept: application/sdp")
