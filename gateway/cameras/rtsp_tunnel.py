@@ -172,6 +172,8 @@ class RtspTunnel:
             if mediator.finished:
                 self._end_as_mediator()
                 return
+            if self._over.done():
+                return  # nobody brings the media back any more; waiting for it would never end
             source = mediator.wants_camera
             if source is not None:
                 await self._connect(source)

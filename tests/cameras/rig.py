@@ -100,8 +100,10 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(folder: Path, settings: CameraSettings = SETTINGS) -> AsyncIterator[Rig]:
-    async with softnet(folder) as net:
+async def rig(
+    folder: Path, settings: CameraSettings = SETTINGS, **relay_settings: Any
+) -> AsyncIterator[Rig]:
+    async with softnet(folder, **relay_settings) as net:
         vault = await Vault.open(folder / "vault", entropy=net.entropy)
         made = Rig(net, vault, await net.site(), settings)
         await made.bridge.start()
