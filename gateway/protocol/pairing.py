@@ -376,9 +376,12 @@ class Rendezvous:
 
     def _worth_trying(self, client: Party, service: Party) -> bool:
         both_ipv4 = client.address.version == service.address.version == 4
-        # With one of them on this machine the relay is on the direct path already. Its observed
-        # address may be one that nobody else can reach, and the attempt would cost 4 s.
-        return self._policy is RelayPolicy.DIRECT and both_ipv4 and client.here == service.here
+        # A vain attempt costs 4 s. With one of them on this machine the relay is on the direct path
+        # already; and nobody outside reaches the address of one on our own network.
+        same_side = (
+            client.here == service.here and client.address.is_global == service.address.is_global
+        )
+        return self._policy is RelayPolicy.DIRECT and both_ipv4 and same_side
 
     def _relay(self, meeting: _Meeting) -> Iterator[Order]:
         meeting.stage = _Stage.RELAYED

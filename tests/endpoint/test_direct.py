@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
+import ipaddress
 import time
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,19 @@ from typing import Any
 import pytest
 
 from gateway.endpoint.client import ClientEndpoint
+from gateway.endpoint.meeting import Meeting
 from gateway.endpoint.service import IncomingTcp, IncomingUdp, PortListener, UdpPortListener
+from gateway.endpoint.settings import EndpointSettings
+from gateway.endpoint.udp import UdpMeeting
 from gateway.model.kinds import ConnectionMode
 from gateway.net import sockets
+from gateway.net.peer import PeerSocket
+from gateway.net.tasks import TaskRoom
+from gateway.wire.digest import proxy_auth_hash
+from gateway.wire.rendezvous import ProxyRole
 from tests.endpoint import softnet as support
 from tests.endpoint.softnet import Softnet, softnet
+from tests.relay.meeting import KEY2, SECRET, relay_server
 
 P2P, PROXY = ConnectionMode.P2P, ConnectionMode.PROXY
 
@@ -115,8 +125,8 @@ async def test_many_at_once_go_direct(tmp: Path) -> None:
         service, client, remote = await both(running)
         listener = service.listen(554, backlog=40)
         before = descriptors()
-        made = [running.room.start(client.connect_tcp(remote, 554), name="x") for _ in range(30)]
-        taken = [await listener.accept() for _ in range(30)]
+        made = [running.room.start(client.connect_tcp(remote, 554), name="x") for _ in range(20)]
+        taken = [await listener.accept() for _ in range(20)]
         outgoing = [await one for one in made]
         assert {one.mode for one in (*taken, *outgoing)} == {P2P}
         ends = {one.socket.getsockname(): one.socket for one in outgoing}
@@ -184,3 +194,37 @@ async def test_datagrams_go_through_the_relay(tmp: Path) -> None:
                 assert here.send(bytes(size))
                 assert await there.receive() == bytes(size)
         await settled(before)
+
+
+@pytest.mark.parametrize("make", [Meeting, UdpMeeting])
+async def test_ipv6_is_relayed_at_once(make: type[Meeting] | type[UdpMeeting]) -> None:
+    """Offered by both and never ordered: the reference's client would not survive it (02 T4)."""
+    before = descriptors()
+    async with relay_server("::1", direct=True, udp=True) as running, TaskRoom("six") as room:
+        settings = EndpointSettings(
+            rendezvous_port=running.control[1],
+            udp_rendezvous_port=running.server.udp.addresses[0][1],
+        )
+        uid, proxy = bytes(range(16)), ipaddress.ip_address("::1").packed
+        meetings: list[Meeting | UdpMeeting] = []
+
+        def ask(number: int, key: bytes) -> None:
+            meetings[number].vouched(proxy_auth_hash(key, KEY2, SECRET), KEY2)
+
+        offer = {"direct": True} if make is Meeting else {}
+        for number, role in enumerate(ProxyRole):
+            answer = functools.partial(ask, number)
+            meetings.append(make(role, uid, proxy, settings, running.clock, answer, **offer))
+        async with asyncio.timeout(3):
+            running_both = [room.start(one.run(), name="meet") for one in meetings]
+            (a, mode), (b, other_mode) = [await one for one in running_both]
+        assert mode is other_mode is PROXY
+        if isinstance(a, PeerSocket):
+            assert a.send(b"six")
+            assert await b.receive() == b"six"
+        else:
+            await sockets.send_all(a, b"six")
+            assert await sockets.read_exactly(b, 3, 5) == b"six"
+        a.close()
+        b.close()
+    await settled(before)

@@ -263,6 +263,22 @@ def test_whoever_lives_beside_the_relay_is_relayed_at_once(here: ProxyRole) -> N
     assert orders == RELAY_BOTH
 
 
+@pytest.mark.parametrize(
+    ("inside", "outside"), [("192.168.1.9", "8.8.4.4"), ("10.0.0.1", "1.1.1.1")]
+)
+def test_one_on_our_network_and_one_outside_are_relayed_at_once(inside: str, outside: str) -> None:
+    for addresses, kind in (
+        ((inside, outside), CreateProxyConnection),
+        ((outside, inside), CreateProxyConnection),
+        ((outside, "9.9.9.9"), CreateP2PConnection),
+        ((inside, "192.168.1.77"), CreateP2PConnection),
+    ):
+        meetings = book()
+        meetings.arrive(party(1, CLIENT, direct=True, address=addresses[0]), 1.0)
+        orders = meetings.arrive(party(2, SERVICE, direct=True, address=addresses[1]), 1.0)
+        assert {type(order.message) for order in orders} == {kind}
+
+
 def test_both_beside_the_relay_may_go_direct() -> None:
     meetings = book()
     for handle, role in ((1, CLIENT), (2, SERVICE)):
