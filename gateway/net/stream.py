@@ -21,6 +21,9 @@ E = TypeVar("E")
 
 WRITE_LIMIT = 8 * 1024 * 1024
 """Octets waiting for a peer that does not read, two frames at most; beyond it is cut off."""
+TURN = 8 * 1024
+"""Octets of one peer that are looked at before others have their turn: of the smallest frames that
+is some ten milliseconds, and loops hand over megabytes at once."""
 
 
 class Pump(asyncio.Protocol, Generic[E]):
@@ -46,6 +49,7 @@ class Pump(asyncio.Protocol, Generic[E]):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
+        self._rest = b""
         self._busy = False
         self._over = False
 
@@ -78,9 +82,25 @@ class Pump(asyncio.Protocol, Generic[E]):
 
     def data_received(self, data: bytes) -> None:
         """Feed the machine (asyncio)."""
-        if not self._over:
-            self.machine.feed(data, self._clock.monotonic())
-            self.flush()
+        if self._over:
+            return
+        if len(data) > TURN and self._transport is not None:
+            self._transport.pause_reading()
+            self._rest, data = data[TURN:], data[:TURN]
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        self.machine.feed(data, self._clock.monotonic())
+        self.flush()
+
+    def _next_turn(self) -> None:
+        if self._over or self._transport is None or self._transport.is_closing():
+            return
+        data, self._rest = self._rest[:TURN], self._rest[TURN:]
+        if self._rest:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        self.machine.feed(data, self._clock.monotonic())
+        self.flush()
+        if not (self._rest or self._over or self._transport.is_closing()):
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         """Tell the machine that the peer closed its direction (asyncio)."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import pytest
+
 from gateway.base.clock import SystemClock
 from gateway.base.errors import GatewayError, ProtocolViolation
 from gateway.net import stream
 from gateway.net.listener import adopt
+from gateway.net.loops import loop_factory
 from gateway.net.stream import Pump
 from gateway.protocol.machine import Conversation
 
@@ -122,4 +125,47 @@ async def test_a_peer_that_does_not_read_is_cut_off(monkeypatch: object) -> None
     finally:
         stream.WRITE_LIMIT = limit
     await ends.closed
+    peer.close()
+
+
+@pytest.mark.parametrize("choice", ["asyncio", "uvloop"])
+def test_a_flood_takes_turns_with_others_and_arrives_in_order(choice: str) -> None:
+    count = 60_000  # about 400 kB
+
+    async def flood() -> int:
+        ends = Ends()
+        peer = await ends.open()
+        loop = asyncio.get_running_loop()
+        sending = asyncio.create_task(
+            loop.sock_sendall(peer, b"".join(b"%d\n" % number for number in range(count)))
+        )
+        most = before = echoed = 0
+
+        async def read() -> None:
+            nonlocal echoed
+            while echoed < count + 1:
+                echoed += (await _read(peer)).count(b"\n")
+
+        reading = asyncio.create_task(read())
+        while not reading.done():
+            await asyncio.sleep(0)
+            most, before = max(most, len(ends.events) - before), len(ends.events)
+        await sending
+        assert ends.events == [str(number) for number in range(count)]
+        peer.send(b"bye\n")
+        assert await ends.closed is None
+        peer.close()
+        return most
+
+    with asyncio.Runner(loop_factory=loop_factory(choice)) as runner:
+        assert runner.run(flood()) <= stream.TURN
+
+
+async def test_what_comes_after_the_end_of_a_flood_is_not_looked_at() -> None:
+    ends = Ends()
+    peer = await ends.open()
+    await _read(peer)
+    await asyncio.get_running_loop().sock_sendall(peer, b"x\n" * 3 + b"bad\n" + b"y\n" * 30_000)
+    assert isinstance(await ends.closed, ProtocolViolation)
+    assert "y" not in ends.events
     peer.close()
