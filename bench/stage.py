@@ -152,7 +152,8 @@ class Stage:
         ctl.tell("PUT", "/sites/1/rights/roles", rights)
         client = ctl.tell("POST", "/sites/1/clients", {"user_id": user})["id"]
         login = ctl.tell("POST", f"/clients/{client}/password")
-        program = Program(sys.executable, "bench/viewer.py", login["uri"], login["password"])
+        program = Program(sys.executable, "bench/viewer.py", login["uri"])
+        program.say(login["password"])
         self._programs.append(program)
         return Viewer(program)
 

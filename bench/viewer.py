@@ -3,7 +3,7 @@
 Reads one JSON order a line, answers each with one JSON line. It reaches cameras through a Softnet
 client endpoint, or directly for comparison. Octets are thrown away in the kernel (MSG_TRUNC).
 
-Run: python bench/viewer.py URI PASSWORD
+Run: python bench/viewer.py URI, with the password as the first line of standard input
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ async def main() -> None:
     room = TaskRoom("viewer")
     endpoint = ClientEndpoint(
         sys.argv[1],
-        Secret(sys.argv[2]),
+        Secret(sys.stdin.readline().rstrip("\n")),
         service_type="IP Camera",
         contract_author="Softnet Camera Gateway",
         description="benchmark",
