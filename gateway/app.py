@@ -32,9 +32,11 @@ from gateway.net.datapath import DataPath
 from gateway.net.loops import calm_collector, loop_factory
 from gateway.net.tasks import TaskRoom
 from gateway.registry.database import Registry
+from gateway.registry.server_settings import MAIL_SECRET
 from gateway.relay.server import RendezvousServer
 from gateway.settings.schema import GatewaySettings
 from gateway.site.proxies import ProxyDirectory, ProxyEntry
+from gateway.telemetry.mail import MailSender
 from gateway.telemetry.mqtt import MqttPublisher
 from gateway.telemetry.topics import CameraState
 from gateway.tracker.notices import EndpointNotice
@@ -124,6 +126,25 @@ class _Live:
         return self._notices.subscribe(EndpointNotice, lambda notice: changed(notice.site_id))
 
 
+class _Mail:
+    """The sender of mail and its password, as the pages use them."""
+
+    def __init__(self, sender: MailSender, vault: Vault) -> None:
+        self._vault = vault
+        self.test = sender.test
+
+    async def set_password(self, password: Secret) -> None:
+        """Keep the password of the mail server; an empty one is forgotten."""
+        if password:
+            await self._vault.put(MAIL_SECRET, {"password": password})
+        else:
+            await self._vault.delete(MAIL_SECRET)
+
+    def has_password(self) -> bool:
+        """Tell whether a password is kept."""
+        return self._vault.get(MAIL_SECRET) is not None
+
+
 class Gateway:
     """The whole product in one event loop, and the relay process beside it."""
 
@@ -190,6 +211,7 @@ class Gateway:
         self._stops.append(("tracker", tracker.stop))
 
         loader = DriverLoader.installed()
+        vault = await Vault.open(self.state / VAULT_FILE, entropy=entropy)
         self._discovery = DiscoveryService(
             settings.discovery,
             loader.manifests,
@@ -202,7 +224,7 @@ class Gateway:
             registry=self._registry,
             datapath=datapath,
             discovery=self._discovery,
-            vault=await Vault.open(self.state / VAULT_FILE, entropy=entropy),
+            vault=vault,
             loader=loader,
             server_address=_bound_address(settings) or "127.0.0.1",
             notices=self._notices,
@@ -215,6 +237,15 @@ class Gateway:
         await self._discovery.start()
         self._stops.append(("discovery", self._discovery.stop))
 
+        mail = MailSender(
+            settings.mail,
+            registry=self._registry,
+            secrets=vault,
+            clock=clock,
+            room=self._room.child("mail"),
+            notices=self._notices,
+        )
+        mail.start()
         page = WebServer(
             settings.web,
             registry=self._registry,
@@ -225,6 +256,7 @@ class Gateway:
             entropy=entropy,
             state=self.state,
             server_address=server_address(settings),
+            mail=_Mail(mail, vault),
         )
         self.page_addresses = await page.start()
         self._stops.append(("page", page.stop))

@@ -19,7 +19,7 @@ from gateway.cameras.settings import CameraSettings
 from gateway.discovery.settings import DiscoverySettings
 from gateway.registry.settings import RegistrySettings
 from gateway.relay.settings import RelaySettings
-from gateway.telemetry.settings import LogSettings, MqttSettings
+from gateway.telemetry.settings import LogSettings, MailSettings, MqttSettings
 from gateway.tracker.settings import TrackerSettings
 from gateway.web.settings import WebSettings
 
@@ -34,6 +34,7 @@ class GatewaySettings:
     discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
     cameras: CameraSettings = field(default_factory=CameraSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
+    mail: MailSettings = field(default_factory=MailSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
     log: LogSettings = field(default_factory=LogSettings)
     appliance: ApplianceSettings = field(default_factory=ApplianceSettings)

@@ -18,8 +18,20 @@ from gateway.base.secret import Secret
 from gateway.model.accounts import ApiToken, Owner, Scope, WebSession
 from gateway.model.kinds import ContactStatus, UserKind
 from gateway.model.sites import DomainUser
-from gateway.registry import clients, devices, domains, members, operators, owners, services, sites
+from gateway.registry import (
+    contacts,
+    devices,
+    domains,
+    members,
+    operators,
+    owners,
+    relations,
+    services,
+    sharing,
+    sites,
+)
 from gateway.registry.database import Reader
+from gateway.registry.guests import Creator
 
 
 class Kind(enum.StrEnum):
@@ -37,8 +49,19 @@ class Kind(enum.StrEnum):
     CLIENT = "client"
     DEVICE = "device"
     TOKEN = "token"  # noqa: S105  (a word)
+    CONTACT = "contact"
+    PERSON = "person"
+    """Another account, as far as everybody signed in may know of it."""
+    INVITATION = "invitation"
+    """To register; like letters and requests it is the box's own."""
+    LETTER = "letter"
+    REQUEST = "request"
+    SHARED = "shared"
+    """A site of a partner's, as far as the partner shares it."""
 
 
+OF_THE_BOX = frozenset({Kind.NONE, Kind.INVITATION, Kind.LETTER, Kind.REQUEST})
+"""What belongs to no account."""
 KIND_NAMES = frozenset(str(kind) for kind in Kind)
 """What a parameter of a path may be called to be read as an id."""
 
@@ -61,6 +84,8 @@ class Visitor:
     session: WebSession | None = None
     session_token: Secret | None = None
     token: ApiToken | None = None
+    invitations: int = 0
+    """How many invitations to be a contact wait for an answer."""
 
     @property
     def is_box(self) -> bool:
@@ -167,16 +192,21 @@ def _relation(
 ) -> tuple[Relation, DomainUser | None]:
     """Return what the object is to the visitor, and the user behind a client. Raises NotFound."""
     me = visitor.owner_id
-    if kind is Kind.NONE:
+    if kind in OF_THE_BOX:
         return Relation.NONE, None
     if kind is Kind.ACCOUNT:
         return (Relation.OWN if visitor.signed_in else Relation.NONE), None
     if kind is Kind.CLIENT:
-        client = clients.get(reader, object_id)
-        user = members.get_user(reader, client.user_id)
-        if user.kind is UserKind.GUEST and me is not None and client.creator_id == me:
-            return Relation.CREATED, user
-        return _to_user(user, me), user
+        relation, client = relations.to_client(reader, Creator(me), object_id)
+        if client is None:
+            return Relation.FOREIGN, None
+        return relation, members.get_user(reader, client.user_id)
+    if kind is Kind.SHARED:
+        sharing.contact_site(reader, me or 0, object_id)
+        return Relation.PARTNER, None
+    if kind is Kind.PERSON:
+        owners.get(reader, object_id)
+        return (Relation.OWN if me is not None else Relation.FOREIGN), None
     if kind is Kind.USER:
         user = members.get_user(reader, object_id)
         return _to_user(user, me), user
@@ -202,6 +232,8 @@ def _owner_of(reader: Reader, kind: Kind, object_id: int) -> int | None:
         return sites.get(reader, object_id).owner_id
     if kind is Kind.SERVICE:
         return sites.get(reader, services.get(reader, object_id).site_id).owner_id
+    if kind is Kind.CONTACT:
+        return contacts.get(reader, object_id).owner_id
     if kind is Kind.TOKEN:
         return operators.get_token(reader, object_id).owner_id
     if kind is Kind.DEVICE:

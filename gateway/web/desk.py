@@ -20,7 +20,7 @@ from gateway.registry import audit
 from gateway.registry.database import Reader, Registry, Tx
 from gateway.web.answers import form_of, host_name, json_answer, json_body, see_other
 from gateway.web.authority import KIND_NAMES, STANDING, Kind, Visitor, authorize
-from gateway.web.doors import CameraDoor, LiveDoor
+from gateway.web.doors import CameraDoor, LiveDoor, MailDoor, NoMail
 from gateway.web.fields import Field, FieldKind, from_form, from_json
 from gateway.web.live import EventHub
 from gateway.web.operations_cameras import ProbeDrawer
@@ -53,7 +53,9 @@ class Desk:
     hub: EventHub
     throttle: Throttle
     probes: ProbeDrawer
+    mail: MailDoor = dataclasses.field(default_factory=NoMail)
     server_address: str = ""
+    management_url: str = ""
     started_at: int = 0
     claimed: bool = False
     visit_key: bytes = b""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.base.errors import Conflict
+from gateway.base.secret import Secret
 from gateway.driverkit.digest import CameraCredentials
 from gateway.driverkit.driver import DeviceInfo, Picture
 
@@ -151,6 +153,35 @@ class CameraDoor(Protocol):
 
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Call `changed` whenever any of this differs; return what ends it."""
+
+
+class MailDoor(Protocol):
+    """The sender of mail as the pages use it."""
+
+    async def test(self, to: str) -> None:
+        """Send a test letter now; when it is taken, mail travels by SMTP from then on."""
+
+    async def set_password(self, password: Secret) -> None:
+        """Keep the password of the mail server; an empty one is forgotten."""
+
+    def has_password(self) -> bool:
+        """Tell whether a password is kept."""
+
+
+class NoMail:
+    """The door of a gateway without a sender of mail."""
+
+    async def test(self, to: str) -> None:  # noqa: ARG002  (the door's signature)
+        """Refuse."""
+        raise Conflict("This gateway runs without a sender of mail.")
+
+    async def set_password(self, password: Secret) -> None:  # noqa: ARG002
+        """Refuse."""
+        raise Conflict("This gateway runs without a sender of mail.")
+
+    def has_password(self) -> bool:
+        """Return that none is kept."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)

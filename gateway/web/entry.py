@@ -13,10 +13,19 @@ from aiohttp import web
 from gateway.base.errors import Conflict, Denied, GatewayError, InvalidInput
 from gateway.base.secret import Secret
 from gateway.model import names
-from gateway.model.accounts import ApiToken, Owner
+from gateway.model.accounts import ApiToken, Owner, WebSession
 from gateway.model.kinds import SiteKind
 from gateway.net.listener import source_of
-from gateway.registry import audit, domains, operators, owners, sites
+from gateway.registry import (
+    audit,
+    contacts,
+    domains,
+    operators,
+    outbox,
+    owners,
+    self_service,
+    sites,
+)
 from gateway.registry.database import Reader, Registry, Tx
 from gateway.registry.operators import Claim, SetupAnswer
 from gateway.registry.passwords import PasswordRecord, hash_password
@@ -68,10 +77,10 @@ async def visitor_of(registry: Registry, request: web.Request, now: float) -> Vi
         if scheme.lower() != "bearer" or not 1 <= len(given) <= TOKEN_MAX:
             raise Denied("Send the token as 'Authorization: Bearer TOKEN'.", "token")
         secret = Secret(given.strip())
-        found = await registry.read(lambda reader: _token(reader, secret))
-        if found is None:
+        known = await registry.read(lambda reader: _token(reader, secret))
+        if known is None:
             raise Denied("This token is unknown or has expired. Create another one.", "token")
-        token, owner = found
+        token, owner = known
         if now - (token.last_used_at or 0) >= operators.LAST_USED_EVERY:
             await registry.write(lambda tx: operators.token_used(tx, token.id))
         return Visitor(address, owner, token=token)
@@ -79,10 +88,16 @@ async def visitor_of(registry: Registry, request: web.Request, now: float) -> Vi
     if not 1 <= len(cookie) <= TOKEN_MAX:
         return Visitor(address)
     session_token = Secret(cookie)
-    session = await registry.read(lambda reader: operators.session(reader, session_token))
-    if session is None:
+    found = await registry.read(lambda reader: _session(reader, session_token))
+    if found is None:
         return Visitor(address)
-    return Visitor(address, session.owner, session, session_token)
+    opened, waiting = found
+    return Visitor(address, opened.owner, opened, session_token, invitations=waiting)
+
+
+def _session(reader: Reader, token: Secret) -> tuple[WebSession, int] | None:
+    opened = operators.session(reader, token)
+    return None if opened is None else (opened, contacts.waiting(reader, opened.owner.id))
 
 
 def _token(reader: Reader, secret: Secret) -> tuple[ApiToken, Owner | None] | None:
@@ -117,7 +132,7 @@ async def show_sign_in(desk: Desk, request: web.Request, visitor: Visitor) -> we
     """Show the form to sign in; whoever is signed in goes on."""
     if visitor.signed_in:
         return see_other("/")
-    return _entry_page(desk, request, visitor, "sign_in.html", {}, {})
+    return await entry_page(desk, request, visitor, "sign_in.html", {}, {})
 
 
 async def sign_in(desk: Desk, request: web.Request, visitor: Visitor) -> web.Response:
@@ -134,7 +149,7 @@ async def sign_in(desk: Desk, request: web.Request, visitor: Visitor) -> web.Res
             desk.throttle.wrong(source)
             _log.warning("a wrong sign-in from %s", visitor.address)
         problem = problem_of(error)
-        return _entry_page(
+        return await entry_page(
             desk, request, visitor, "sign_in.html", {problem.field: problem.detail}, typed,
             problem.status,
         )  # fmt: skip
@@ -166,7 +181,7 @@ async def _open(
     return response
 
 
-def _entry_page(
+async def entry_page(
     desk: Desk,
     request: web.Request,
     visitor: Visitor,
@@ -174,19 +189,30 @@ def _entry_page(
     errors: Mapping[str, str],
     typed: Mapping[str, Any],
     status: int = 200,
+    *,
+    more: Mapping[str, Any] | None = None,
 ) -> web.Response:
+    """Return a page with a form for somebody who has not signed in, bound to this browser."""
     visit = request.cookies.get(VISIT_COOKIE, "")
     fresh = not 16 <= len(visit) <= TOKEN_MAX
     if fresh:
         visit = desk.entropy.octets(16).hex()
     minimum = desk.registry.settings.account_password_min_length
+    way, mail = await desk.read(
+        lambda reader: (self_service.registration(reader), outbox.mode(reader))
+    )
     response = desk.renderer.plain_page(
         template,
         {
-            "csrf": visit_token(desk.visit_key, visit),
+            "csrf": visitor.csrf or visit_token(desk.visit_key, visit),
             "errors": errors,
             "typed": typed,
             "password_minimum": minimum,
+            "registration": str(way),
+            "mail": str(mail),
+            "done": request.query.get("done", ""),
+            "answer": "",
+            **(more or {}),
         },
         visitor=visitor,
         status=status,
@@ -205,7 +231,7 @@ async def show_setup(desk: Desk, request: web.Request, visitor: Visitor) -> web.
     """Show the form that makes the first owner; a claimed box has none."""
     if desk.claimed:
         return see_other("/")
-    return _entry_page(desk, request, visitor, "setup.html", {}, {})
+    return await entry_page(desk, request, visitor, "setup.html", {}, {})
 
 
 async def set_up(desk: Desk, request: web.Request, visitor: Visitor) -> web.Response:
@@ -217,7 +243,7 @@ async def set_up(desk: Desk, request: web.Request, visitor: Visitor) -> web.Resp
         owner = await claim(desk, values, visitor)
     except GatewayError as error:
         problem = problem_of(error)
-        return _entry_page(
+        return await entry_page(
             desk, request, visitor, "setup.html", {problem.field: problem.detail}, typed,
             problem.status,
         )  # fmt: skip

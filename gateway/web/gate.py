@@ -45,7 +45,7 @@ class Gate:
 
     def __init__(self, desk: Desk, host_names: frozenset[str]) -> None:
         self._desk = desk
-        self._host_names = host_names
+        self.host_names = host_names
         self.busy: dict[object, int] = {}
 
     def serve(self, route: Route) -> Served:
@@ -104,7 +104,7 @@ class Gate:
         if route is not None and route.path == "/health":
             return
         name = host_name(request.host)
-        if name in self._host_names or _is_own_address(name, request):
+        if name in self.host_names or _is_own_address(name, request):
             return
         raise BadRequest(
             "This gateway does not know itself by this name. Use its address, or add the name to "

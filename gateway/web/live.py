@@ -93,10 +93,10 @@ class EventHub:
 
 
 _BY_ID: tuple[tuple[type[Change], str, Callable[[Change], int]], ...] = (
-    (changes.SiteChange, "site", lambda change: getattr(change, "site_id", 0)),
     (changes.DomainChanged, "domain", lambda change: getattr(change, "domain_id", 0)),
     (changes.DomainDeleted, "domain", lambda change: getattr(change, "domain_id", 0)),
     (changes.OwnerChanged, "owner", lambda change: getattr(change, "owner_id", 0)),
+    (changes.ContactsChanged, "contacts", lambda change: getattr(change, "owner_id", 0)),
 )
 
 
@@ -106,6 +106,10 @@ def topics_of(change: Change) -> tuple[str, ...]:
         return ("audit",)
     if isinstance(change, changes.DeviceChanged | changes.DeviceDeleted):
         return ("cameras",)
+    if isinstance(change, changes.InvitationsChanged | changes.OutboxChanged):
+        return ("administration",)
+    if isinstance(change, changes.SiteChange):
+        return (f"site:{change.site_id}", f"shared:{change.site_id}")
     for kind, word, identify in _BY_ID:
         if isinstance(change, kind):
             return (f"{word}:{identify(change)}",)

@@ -252,7 +252,12 @@ AUDIT_LIST = Query(
         fields.number("limit", required=False, maximum=audit.PAGE_MAX, default=100),
         fields.number("before", required=False, maximum=ID_MAX),
         fields.text("object", required=False),
-        fields.text("action", required=False, maximum=64),
+        fields.text("action", required=False, maximum=64, help="one that ends in *: all such"),
+        fields.number("actor_id", required=False),
+        fields.text("outcome", required=False, maximum=32),
+        fields.number("since", required=False, help="Unix time of the first second"),
+        fields.number("until", required=False, help="Unix time of the first second not wanted"),
+        fields.text("text", required=False),
     ),
     read=lambda reader, call: list_audit(reader, call.values),
 )
@@ -266,6 +271,11 @@ def list_audit(reader: Reader, values: Mapping[str, Any]) -> tuple[Any, ...]:
         before_id=values.get("before") or None,
         object=values.get("object") or None,
         action=values.get("action") or None,
+        actor_id=values.get("actor_id") or None,
+        outcome=values.get("outcome") or None,
+        since=values.get("since") or None,
+        until=values.get("until") or None,
+        text=values.get("text") or "",
     )
 
 

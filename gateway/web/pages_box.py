@@ -16,7 +16,6 @@ from gateway.registry import operators, owners
 from gateway.registry.database import Reader
 from gateway.web.authority import Kind, Visitor, authorize
 from gateway.web.live import TOPICS_MAX
-from gateway.web.operations_box import list_audit
 from gateway.web.routing import Page, Rendered, View
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ HEARTBEAT = 15.0
 """Seconds of silence after which an event stream shows that it lives, and is authorized anew."""
 SLOW_PAGE = 20.0
 """Seconds that a page may take to accept a few octets before its stream is ended."""
-AUDIT_ROWS = 100
 
 TOPIC_RIGHTS: dict[str, tuple[Action, Kind]] = {
     "site": (Action.VIEW_DOMAIN, Kind.SITE),
@@ -36,6 +34,9 @@ TOPIC_RIGHTS: dict[str, tuple[Action, Kind]] = {
     "cameras": (Action.VIEW_CAMERA, Kind.ACCOUNT),
     "sessions": (Action.MANAGE_CAMERA, Kind.ACCOUNT),
     "audit": (Action.VIEW_AUDIT, Kind.NONE),
+    "contacts": (Action.USE_CONTACTS, Kind.OWNER),
+    "shared": (Action.VIEW_CLIENT, Kind.SHARED),
+    "administration": (Action.MANAGE_SERVER, Kind.NONE),
 }
 """Who may be told that something of a topic changed: whoever may see it."""
 
@@ -48,36 +49,10 @@ async def account(desk: Desk, page: Page) -> Rendered:
     return Rendered("account.html", {"owner": owner, "password_minimum": minimum})
 
 
-async def audit_list(desk: Desk, page: Page) -> Rendered:
-    """What was done, newest first."""
-    wanted = {
-        "limit": AUDIT_ROWS + 1,
-        "before": page.number("before"),
-        "object": page.query.get("object", "")[:256],
-        "action": page.query.get("action", "")[:64],
-    }
-
-    def read(reader: Reader) -> tuple[tuple[object, ...], dict[int, str]]:
-        named = {owner.id: owner.full_name for owner in owners.list_all(reader)}
-        return list_audit(reader, wanted), named
-
-    rows, named = await desk.read(read)
-    return Rendered(
-        "audit.html",
-        {
-            "rows": rows[:AUDIT_ROWS],
-            "more": len(rows) > AUDIT_ROWS,
-            "owners": named,
-            "wanted": wanted,
-        },
-        () if wanted["before"] else ("audit",),
-    )
-
-
 async def home(desk: Desk, request: web.Request, visitor: Visitor) -> web.Response:
     """Lead to the page that a visitor wants first."""
     del desk, request
-    where = "/cameras" if visitor.may(Action.VIEW_CAMERA) else "/account"
+    where = "/cameras" if visitor.may(Action.VIEW_CAMERA) else "/home"
     return web.Response(
         status=303, headers={"Location": where if visitor.signed_in else "/sign-in"}
     )
@@ -131,12 +106,18 @@ async def _follow(
 ) -> None:
     while not stream.closed:
         changed = await stream.wait(HEARTBEAT)
-        if stream.closed or not await desk.read(lambda reader: _still(reader, visitor, topics)):
+        if stream.closed:
             return
-        data = json.dumps({"topics": changed}, separators=(",", ":"))
-        text = f"event: changed\ndata: {data}\n\n" if changed else ": still here\n\n"
+        still = await desk.read(lambda reader: _still(reader, visitor, topics))
+        # Whoever may not follow any more is told to look once more, and asked who it is there.
+        told = changed if still else []
+        data = json.dumps({"topics": told}, separators=(",", ":"))
+        news = changed or not still
+        text = f"event: changed\ndata: {data}\n\n" if news else ": still here\n\n"
         async with asyncio.timeout(SLOW_PAGE):
             await response.write(text.encode())
+        if not still:
+            return
 
 
 def _may_follow(reader: Reader, visitor: Visitor, topics: list[str]) -> None:
@@ -168,4 +149,3 @@ def _still(reader: Reader, visitor: Visitor, topics: list[str]) -> bool:
 
 
 ACCOUNT = View(Action.USE_ACCOUNT, Kind.ACCOUNT, account)
-AUDIT = View(Action.VIEW_AUDIT, Kind.NONE, audit_list)

@@ -6,18 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.access.operators import Action
+from gateway.model.contacts import Contact
 from gateway.model.kinds import GuestSupport, UserKind
 from gateway.model.sites import Client, Domain, DomainUser, Role, Service, Site, shared_guest_uri
-from gateway.registry import clients, devices, domains, members, services, sites
+from gateway.registry import clients, contacts, devices, domains, members, services, sites
 from gateway.registry.database import Reader
 from gateway.registry.members import UserRights
+from gateway.registry.recent import What
 from gateway.web.authority import Kind
 from gateway.web.operations_people import CLIENT_PING, ClientRow, client_row, shown_clients
 from gateway.web.operations_sites import ServiceRow, service_row
+from gateway.web.pages_contacts import remember
 from gateway.web.routing import Page, Rendered, View
 
 if TYPE_CHECKING:
     from gateway.web.desk import Desk
+
+Shareable = tuple[Contact, ...]
 
 
 def service_fault(site: Site, service: Service) -> str:
@@ -124,20 +129,24 @@ async def domain(desk: Desk, page: Page) -> Rendered:
     """USER LIST and SITE LIST of a domain."""
     domain_id = page.call.id(Kind.DOMAIN)
 
-    def read(reader: Reader) -> tuple[Domain, tuple[DomainUser, ...], list[SiteFacts]]:
+    def read(reader: Reader) -> tuple[Domain, tuple[DomainUser, ...], list[SiteFacts], Shareable]:
+        found = domains.get(reader, domain_id)
         return (
-            domains.get(reader, domain_id),
+            found,
             members.list_users(reader, domain_id),
             [site_facts(reader, site.id) for site in sites.list_for(reader, domain_id)],
+            contacts.to_share_with(reader, found.owner_id),
         )
 
-    found, users, of_sites = await desk.read(read)
+    found, users, of_sites, to_share_with = await desk.read(read)
+    await remember(desk, page, What.DOMAIN, domain_id)
     topics = (f"domain:{domain_id}", *(f"site:{facts.site.id}" for facts in of_sites))
     return Rendered(
         "domain.html",
         {
             "domain": found,
             "users": users,
+            "contacts": to_share_with,
             "sites": of_sites,
             "open_user": page.opened(Kind.USER, "user"),
             "site_state": site_state,

@@ -9,8 +9,9 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -23,13 +24,14 @@ from gateway.base.secret import Secret
 from gateway.base.setting import check
 from gateway.model.accounts import Scope
 from gateway.net.tasks import TaskRoom
-from gateway.registry import operators
+from gateway.registry import operators, server_settings
+from gateway.registry.changes import Change, SettingChanged
 from gateway.registry.database import Registry, Tx
 from gateway.registry.operators import SetupAnswer
 from gateway.web.answers import BODY_MAX
 from gateway.web.authority import KIND_NAMES
 from gateway.web.desk import Desk
-from gateway.web.doors import CameraDoor, LiveDoor
+from gateway.web.doors import CameraDoor, LiveDoor, MailDoor, NoMail
 from gateway.web.gate import Gate, add_headers, own_names
 from gateway.web.live import EventHub
 from gateway.web.openapi import document
@@ -68,6 +70,7 @@ class WebServer:
         entropy: Entropy,
         state: Path,
         server_address: str = "",
+        mail: MailDoor | None = None,
     ) -> None:
         check(settings)
         self._settings = settings
@@ -91,11 +94,13 @@ class WebServer:
             throttle=Throttle(clock.monotonic),
             probes=ProbeDrawer(),
             server_address=server_address,
+            mail=mail or NoMail(),
             visit_key=entropy.octets(32),
             code_burnt=self._burn_code,
             description=document(ROUTES),
         )
         self._gate = Gate(self.desk, self._names)
+        self._given_address = server_address
         self._runner: web.AppRunner | None = None
         self._tasks = TaskRoom("web")
         self._subscriptions: list[Callable[[], None]] = []
@@ -105,6 +110,7 @@ class WebServer:
     async def start(self) -> tuple[tuple[str, int], ...]:
         """Listen; return the bound addresses. Raises HostError when none can be had."""
         self.desk.started_at = int(self._clock.wall())
+        await self._take_settings()
         await self._prepare_claim()
         await self._write_local_token()
         application = web.Application(client_max_size=BODY_MAX)
@@ -130,8 +136,9 @@ class WebServer:
             raise
         self._subscriptions += [
             self._registry.subscribe(self.desk.hub.committed),
+            self._registry.subscribe(self._committed),
             self._cameras.subscribe(self._cameras_changed),
-            self._live.subscribe(lambda site_id: self.desk.hub.publish(f"site:{site_id}")),
+            self._live.subscribe(self._site_changed),
         ]
         self._tasks.start(self._sweep(self._runner), name="sweep")
         return tuple((str(address[0]), int(address[1])) for address in self._runner.addresses)
@@ -211,6 +218,22 @@ class WebServer:
                 if connection not in self._gate.busy:
                     connection.force_close()
                     surplus -= 1
+
+    def _committed(self, committed: Sequence[Change]) -> None:
+        if any(isinstance(change, SettingChanged) for change in committed):
+            self._tasks.start(self._take_settings(), name="settings")
+
+    async def _take_settings(self) -> None:
+        """Take over what an administrator set: the names that URIs and links carry."""
+        chosen = await self._registry.read(server_settings.load)
+        self.desk.server_address = chosen.server_address or self._given_address
+        self.desk.management_url = chosen.management_url
+        host = urlsplit(chosen.management_url).hostname or ""
+        self._gate.host_names = own_names(*self._names, chosen.server_address, host)
+
+    def _site_changed(self, site_id: int) -> None:
+        for word in ("site", "shared"):
+            self.desk.hub.publish(f"{word}:{site_id}")
 
     def _cameras_changed(self) -> None:
         self.desk.hub.publish("cameras")

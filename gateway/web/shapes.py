@@ -172,6 +172,103 @@ AUDIT = shape(
     "id:integer at:integer actor_id:integer? address:string action:string object:string"
     " detail:string outcome:string hash:string",
 )
+CONTACT = shape(
+    "Contact",
+    "id:integer partner_id:integer? name:string user_default_name:string? status:string"
+    " partner_name:string? usable:boolean warning:string created_at:integer",
+)
+CONTACT_PAGE = shape(
+    "ContactPage",
+    "contact:Contact warning:string contact_domains:Domain[] shared_domains:Domain[]?",
+    contact=lambda page: CONTACT.of(page.contact),
+    contact_domains=lambda page: [DOMAIN.of(one) for one in page.contact_domains],
+    shared_domains=lambda page: (
+        None if page.shared_domains is None else [DOMAIN.of(one) for one in page.shared_domains]
+    ),
+)
+CONTACT_INVITATION = shape(
+    "ContactInvitation", "other_id:integer other_name:string created_at:integer"
+)
+PERSON = shape("Person", "id:integer full_name:string provider:boolean")
+INVITED = shape("Invited", "outcome:string")
+SHARED_SERVICE = shape(
+    "SharedService",
+    "id:integer hostname:string version:string trouble:string",
+    trouble=lambda line: line.status,
+    **_from("service", "id hostname version"),
+)
+SHARED_USER = shape(
+    "SharedUser",
+    "id:integer name:string kind:string roles:string[] may_add:boolean",
+    roles=lambda line: [role.name for role in line.roles],
+    **_from("user", "id name kind"),
+)
+SHARED_SITE = shape(
+    "SharedSite",
+    "id:integer uid:string description:string service_type:string? contract_author:string?"
+    " state:string services:SharedService[] roles:string[] users:SharedUser[] clients:Client[]"
+    " guest_path:string shared_uri:string",
+    uid=lambda view: view.panel.site.uid_text,
+    state=lambda view: view.panel.status,
+    services=lambda view: [SHARED_SERVICE.of(line) for line in view.panel.services],
+    roles=lambda view: [role.name for role in view.panel.roles],
+    users=lambda view: [SHARED_USER.of(line) for line in view.panel.users],
+    clients=lambda view: [CLIENT.of(row) for row in view.rows.values()],
+    **_from("panel.site", "id description service_type contract_author"),
+)
+VIEWER = shape(
+    "Viewer",
+    "user_id:integer? user:string reasons:string[] roles:string[] clients:integer"
+    " hindrances:string[] can:boolean",
+    user_id=lambda one: None if one.user is None else one.user.id,
+    user=lambda one: "" if one.user is None else one.user.name,
+)
+AUDIENCE = shape(
+    "Audience",
+    "service_id:integer site_id:integer domain_id:integer hindrances:string[] viewers:Viewer[]",
+    service_id=lambda found: found.service.id,
+    site_id=lambda found: found.site.id,
+    domain_id=lambda found: found.domain.id,
+    viewers=lambda found: [VIEWER.of(one) for one in found.viewers],
+)
+SIGHT = shape(
+    "Sight",
+    "site_id:integer site:string reasons:string[] roles:string[] clients:integer"
+    " hindrances:string[] services:string[]",
+    site_id=lambda sight: sight.site.id,
+    site=lambda sight: sight.site.description,
+    services=lambda sight: [service.hostname for service, _ in sight.services],
+)
+OUTLOOK = shape(
+    "Outlook",
+    "user:User domain_id:integer hindrances:string[] sights:Sight[]",
+    user=lambda found: USER.of(found.user),
+    domain_id=lambda found: found.domain.id,
+    sights=lambda found: [SIGHT.of(one) for one in found.sights],
+)
+INVITATION = shape(
+    "Invitation",
+    "id:integer inviter_id:integer inviter_name:string email:string? text:string"
+    " make_provider:boolean state:string created_at:integer expires_at:integer"
+    " accepted_at:integer? new_owner_id:integer? path:string",
+    path=lambda one: f"/invitation/{one.key}",
+)
+ACCOUNT_REQUEST = shape(
+    "AccountRequest", "id:integer email:string message:string source:string created_at:integer"
+)
+LETTER = shape(
+    "Letter",
+    "id:integer purpose:string to:string subject:string state:string attempts:integer"
+    " last_error:string created_at:integer expires_at:integer done_at:integer? link:string?",
+    link=lambda letter: letter.link.reveal() if letter.link else None,
+)
+SETTING = shape(
+    "Setting",
+    "name:string value:string default:string changed:boolean unit:string help:string",
+    value=lambda row: str(row.value),
+    default=lambda row: str(row.default),
+    **_from("facts", "unit help"),
+)
 STATUS = shape(
     "Status",
     "version:string claimed:boolean started_at:integer cameras:integer online:integer"
@@ -182,5 +279,7 @@ PROBLEM = shape("Problem", "type:string title:string status:integer detail:strin
 
 ALL = (
     OWNER, DOMAIN, SITE, ROLE, SERVICE, CLIENT, CREDENTIALS, USER, RIGHTS, TOKEN, NEW_TOKEN, FOUND,
-    STREAM, PROBED, CAMERA, SESSION, AUDIT, STATUS, DONE, PROBLEM,
+    STREAM, PROBED, CAMERA, SESSION, AUDIT, STATUS, DONE, PROBLEM, CONTACT, CONTACT_PAGE,
+    CONTACT_INVITATION, PERSON, INVITED, SHARED_SERVICE, SHARED_USER, SHARED_SITE, VIEWER,
+    AUDIENCE, SIGHT, OUTLOOK, INVITATION, ACCOUNT_REQUEST, LETTER, SETTING,
 )  # fmt: skip

@@ -14,9 +14,13 @@ from gateway.web import (
     pages_box,
     pages_cameras,
     pages_sites,
+    table_admin,
+    table_contacts,
+    table_open,
 )
 from gateway.web import operations_box as box
 from gateway.web import operations_cameras as cam
+from gateway.web import operations_contacts as contacts
 from gateway.web import operations_people as people
 from gateway.web import operations_sites as places
 from gateway.web.authority import Kind
@@ -130,6 +134,10 @@ PAGES: tuple[Route, ...] = (
         "/domains/{domain}/users", people.USER_ADD, pages_sites.DOMAIN,
         lambda call, _: f"{_domain(call)}?done=user.add#users",
     ),
+    form(
+        "/domains/{domain}/contact-users", contacts.USER_SHARE, pages_sites.DOMAIN,
+        lambda call, _: f"{_domain(call)}?done=user.add#users",
+    ),
     form("/domains/{domain}/users/{user}/name", people.USER_RENAME, pages_sites.DOMAIN, _user),
     form("/domains/{domain}/users/{user}/enabled", people.USER_ENABLE, pages_sites.DOMAIN, _user),
     form(
@@ -193,7 +201,6 @@ PAGES: tuple[Route, ...] = (
         "/sites/{site}/clients/{client}/delete", people.CLIENT_DELETE,
         pages_sites.CLIENTS, lambda call, _: f"{_clients(call)}?done=client.delete",
     ),
-    page("/audit", pages_box.AUDIT),
 )  # fmt: skip
 
 API: tuple[Route, ...] = (
@@ -269,4 +276,12 @@ API: tuple[Route, ...] = (
     ask("/audit", box.AUDIT_LIST),
 )  # fmt: skip
 
-ROUTES: tuple[Route, ...] = (*PAGES, *API)
+ROUTES: tuple[Route, ...] = (
+    *PAGES,
+    *table_contacts.PAGES,
+    *table_admin.PAGES,
+    *table_open.PAGES,
+    *API,
+    *table_contacts.API,
+    *table_admin.API,
+)

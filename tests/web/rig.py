@@ -27,7 +27,17 @@ from gateway.driverkit.errors import CredentialsRefused
 from gateway.model.devices import Sighting
 from gateway.model.kinds import Authority, GuestSupport, SiteKind, UserKind
 from gateway.model.structure import SiteStructure
-from gateway.registry import devices, domains, members, owners, services, sites, structure
+from gateway.registry import (
+    clients,
+    contacts,
+    devices,
+    domains,
+    members,
+    owners,
+    services,
+    sites,
+    structure,
+)
 from gateway.registry.database import Registry, Tx
 from gateway.registry.passwords import PasswordRecord, hash_password
 from gateway.web.doors import LiveEndpoint, LiveSite
@@ -365,3 +375,18 @@ def build_structure(tx: Tx, site_id: int) -> int:
     structure.store_for_service(tx, service.id, CONTRACT, "1.2.3", structure_hash(CONTRACT))
     structure.build(tx, site_id, service.id)
     return service.id
+
+
+def share(tx: Tx, owner_id: int, partner_id: int, user_name: str = "Robinson") -> dict[str, int]:
+    """Make two accounts contacts and share a site of the first with the second.
+
+    Returns the ids of domain, site, user and client, by the words of the paths.
+    """
+    contacts.invite(tx, partner_id, owner_id)
+    contact = contacts.accept(tx, owner_id, partner_id)
+    domain_id, site_id, _ = build_site(tx, owner_id, "Office Automation")
+    user = members.add_user(tx, domain_id, UserKind.CONTACT, user_name, contact_id=contact.id)
+    role = next(role for role in members.list_roles(tx, site_id) if role.name == "User")
+    sites.set_default_role(tx, site_id, role.id)
+    client = clients.add(tx, site_id, user.id, partner_id)
+    return {"domain": domain_id, "site": site_id, "user": user.id, "client": client.id}

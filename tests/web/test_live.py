@@ -94,6 +94,7 @@ async def test_a_stream_ends_with_the_right_to_it(tmp_path: Path):
         browser, _ = await _two_owners(rig)
         stream = await _follow(browser, "site:1", "owner:1")
         await rig.registry.write(lambda tx: owners.set_enabled(tx, 1, False))
+        assert await stream.next() == []  # look once more, and be asked who you are
         assert await stream.next() is None
         stream.answer.close()
         await browser.close()
@@ -152,8 +153,8 @@ async def test_a_page_that_sleeps_costs_nothing():
 
 
 def test_topics_of_changes():
-    assert topics_of(changes.SiteDeleted(3)) == ("site:3",)
-    assert topics_of(changes.ClientAdded(3, 4)) == ("site:3",)
+    assert topics_of(changes.SiteDeleted(3)) == ("site:3", "shared:3")
+    assert topics_of(changes.ClientAdded(3, 4)) == ("site:3", "shared:3")
     assert topics_of(changes.UserDeleted(1, 2)) == ()
     assert topics_of(changes.DomainChanged(1)) == ("domain:1",)
     assert topics_of(changes.DeviceDeleted(1)) == ("cameras",)

@@ -12,18 +12,25 @@ import pytest
 
 from gateway.access.operators import TABLE, Action, Relation, Standing
 from gateway.model.accounts import Scope
-from gateway.model.kinds import Authority
-from gateway.registry import clients, operators
-from gateway.web.authority import KIND_NAMES, Kind
+from gateway.model.kinds import Authority, UserKind
+from gateway.registry import clients, contacts, guests, members, operators, sites
+from gateway.registry.database import Tx
+from gateway.registry.guests import Creator
+from gateway.web.authority import KIND_NAMES, OF_THE_BOX, Kind
 from gateway.web.gate import OPEN_UNCLAIMED
 from gateway.web.routing import Route, Side
 from gateway.web.table import ROUTES
-from tests.web.rig import PASSWORD, Browser, Found, Rig, add_owner, build_site, open_rig
+from tests.web.rig import PASSWORD, Browser, Found, Rig, add_owner, build_site, open_rig, share
 
 OPEN = {
     ("GET", "/"), ("GET", "/health"), ("GET", "/static/{name}"), ("GET", "/setup"),
     ("POST", "/setup"), ("GET", "/sign-in"), ("POST", "/sign-in"), ("POST", "/sign-out"),
     ("GET", "/api/v1/openapi.json"), ("POST", "/api/v1/setup"),
+} | {
+    (method, path)
+    for method in ("GET", "POST")
+    for path in ("/register", "/forgot", "/locked", "/invitation/{key}", "/sign-up/{key}",
+                 "/reset/{key}", "/unlock/{key}", "/confirm-mail/{key}")
 }  # fmt: skip
 """The routes that ask for no standing; a new one must be argued for here."""
 
@@ -51,7 +58,22 @@ BODIES: dict[str, dict[str, Any]] = {
     "session.end": {"session": "none"},
     "camera.look": {"where": "cam-1"},
     "camera.probe": {"where": "cam-1"},
+    "contact.edit": {"name": "Another", "user_default_name": ""},
+    "user.share": {"name": "Another"},
+    "invitation.create": {"email": ""},
+    "invitation.edit": {"email": "", "text": "Another"},
+    "invitation.clear": {"state": "expired"},
+    "setting.change": {"name": "invitation_days", "value": "7"},
+    "mail.password": {"password": ""},
+    "mail.test": {"to": "somebody@example.org"},
 }
+
+
+SHARED = ("/contacts/{contact}/domains", "/api/v1/contacts/{contact}/domains")
+"""Where the path names what a partner owns; only what it shares with this account is there."""
+GUEST = ("/guest-clients/", "/api/v1/guest-clients/")
+"""Where the path names a guest client of this account, on somebody else's site."""
+SHARING = ("/contacts/{contact}/shared", "/api/v1/contacts/{contact}/shared")
 
 
 @dataclass
@@ -60,6 +82,9 @@ class Estate:
 
     owner: int
     ids: dict[str, int] = field(default_factory=dict)
+    shared: dict[str, int] = field(default_factory=dict)
+    guest: dict[str, int] = field(default_factory=dict)
+    """What the account's contact, a provider, shares with it; what of its own that one sees."""
 
 
 async def _estate(rig: Rig, account: str, authority: Authority) -> Estate:
@@ -73,15 +98,33 @@ async def _estate(rig: Rig, account: str, authority: Authority) -> Estate:
     service = await rig.registry.read(
         lambda reader: reader.number("SELECT min(id) FROM service WHERE site_id = ?", site)
     )
+    partner = await add_owner(rig.registry, f"partner-of-{account}", Authority.PROVIDER)
+    shared = await rig.registry.write(lambda tx: share(tx, partner, owner))
+    contact = await rig.registry.read(lambda reader: contacts.list_for(reader, owner)[0].id)
+    await rig.registry.write(
+        lambda tx: members.add_user(tx, domain, UserKind.CONTACT, "Friend", contact_id=contact)
+    )
+    guest = await rig.registry.write(lambda tx: _guest(tx, shared, owner))
     return Estate(owner, {
         "owner": owner, "domain": domain, "site": site, "user": user, "client": client.id,
-        "token": token.id, "device": device, "service": service,
-    })  # fmt: skip
+        "token": token.id, "device": device, "service": service, "contact": contact,
+        "person": partner, "shared": shared["site"],
+        "invitation": 1, "letter": 1, "request": 1,
+    }, shared, guest)  # fmt: skip
+
+
+def _guest(tx: Tx, shared: dict[str, int], owner: int) -> dict[str, int]:
+    sites.set_guest_allowed(tx, shared["site"], True)
+    return {**shared, "client": guests.add_client(tx, shared["site"], Creator(owner)).id}
 
 
 def _path(route: Route, estate: Estate) -> str:
     values = {name: str(number) for name, number in estate.ids.items()}
-    values |= {"name": "app.css", "probe": "none"}
+    if route.path.startswith(SHARED):
+        values |= {name: str(number) for name, number in estate.shared.items()}
+    if route.path.startswith(GUEST):
+        values |= {name: str(number) for name, number in estate.guest.items()}
+    values |= {"name": "app.css", "probe": "none", "key": "none"}
     return re.sub(r"\{(\w+)\}", lambda match: values[match.group(1)], route.path)
 
 
@@ -92,7 +135,10 @@ def _body(route: Route, estate: Estate) -> dict[str, Any]:
     body = dict(BODIES.get(operation.name, {}))
     names = {known.name for known in operation.fields}
     if "user_id" in names:
-        body["user_id"] = estate.ids["user"]
+        shares = route.path.startswith(SHARED)
+        body["user_id"] = ((shares and estate.shared) or estate.ids)["user"]
+    if "contact_id" in names:
+        body["contact_id"] = estate.ids["contact"]
     if "site_id" in names:
         body |= {"site_id": estate.ids["site"], "name": "Door", "probe": "none"}
         if "where" in names:
@@ -110,9 +156,15 @@ def _expected(route: Route, standing: Standing, own: bool) -> bool:
         return True
     action = route.action
     kind = route.kind
+    if route.path.startswith((*SHARED, *SHARING)):
+        return own and standing is not Standing.ANONYMOUS
+    if route.path.startswith(GUEST) and kind is Kind.CLIENT:
+        return own and standing is not Standing.ANONYMOUS
+    if kind is Kind.PERSON:
+        own = True  # another account's name is no secret among those who are signed in
     if route.operation is not None and route.operation.subject is not None:
         kind = Kind.SITE  # what is authorized lies in the body; own or foreign all the same
-    if kind is Kind.NONE:
+    if kind in OF_THE_BOX:
         relation = Relation.NONE
     elif kind is Kind.ACCOUNT:
         relation = Relation.OWN if standing is not Standing.ANONYMOUS else Relation.NONE
@@ -143,7 +195,9 @@ def _refused(status: int, text: str, session_csrf: str) -> bool:
     """Tell whether an answer is that of the authorizer, not of the object's own state."""
     if status == 303 and not session_csrf:
         return True  # a page leads somebody who has not signed in to the sign-in
-    return status in (401, 403) or (status == 404 and "does not exist any more. Reload" in text)
+    return status in (401, 403) or (
+        status == 404 and "This object does not exist any more. Reload" in text
+    )
 
 
 @pytest.mark.timeout_s(240)
@@ -182,6 +236,7 @@ async def test_every_route_for_every_standing(tmp_path: Path, standing: Standing
 def _managing_an_administrator(route: Route, standing: Standing, own: bool) -> bool:
     """Administrators are changed with the local tool only (04 section 5.5)."""
     touches = route.action is Action.MANAGE_OWNERS and route.kind is Kind.OWNER
+    touches = touches and route.changes and not route.path.endswith("/unlock")
     return touches and standing is Standing.ADMINISTRATOR and own
 
 

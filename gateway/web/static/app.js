@@ -110,6 +110,15 @@
     }
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const badge = document.getElementById("waiting");
+    const counted = fresh.getElementById("waiting");
+    if (badge && counted && badge.outerHTML !== counted.outerHTML) badge.replaceWith(counted);
+    // What the page follows has changed too, so it is made anew, unless something is being typed.
+    if (fresh.body.dataset.topics !== document.body.dataset.topics
+        && ![...document.querySelectorAll("[data-live]")].some(beingUsed)) {
+      location.reload();
+      return;
+    }
     for (const region of document.querySelectorAll("[data-live]")) {
       const next = fresh.getElementById(region.id);
       if (!next || shown.get(region) === next.innerHTML || beingUsed(region)) continue;

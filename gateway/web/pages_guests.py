@@ -1,0 +1,107 @@
+"""Public services, guest pages, one's own guest clients, and the home page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.access.operators import Action
+from gateway.registry import guests, people, recent
+from gateway.registry.database import Reader
+from gateway.registry.guests import Creator, PublicDomain
+from gateway.registry.people import Person
+from gateway.web.authority import Kind
+from gateway.web.operations_contacts import page_keys, panel_view
+from gateway.web.pages_contacts import editor_values, me_of, search_of
+from gateway.web.routing import Page, Rendered, View
+
+if TYPE_CHECKING:
+    from gateway.model.sites import Domain
+    from gateway.web.desk import Desk
+
+
+def _creator(page: Page) -> Creator:
+    me = page.call.visitor.owner_id
+    return guests.NOBODY if me is None else Creator(me)
+
+
+async def home(desk: Desk, page: Page) -> Rendered:
+    """Home: the domains and contacts that were used last."""
+    me = me_of(page)
+    found = await desk.read(lambda reader: recent.shown(reader, me))
+    return Rendered("home.html", {"found": found}, (f"contacts:{me}",))
+
+
+async def owners_found(desk: Desk, page: Page) -> Rendered:
+    """Public services: the search for an owner."""
+    wanted = search_of(page)
+    after, before = page_keys(wanted)
+    found = await desk.read(
+        lambda reader: guests.search_owners(reader, wanted["q"], after=after, before=before)
+    )
+    return Rendered("public.html", {"found": found, "wanted": wanted})
+
+
+async def owner(desk: Desk, page: Page) -> Rendered:
+    """Public services: the domains of an owner."""
+    owner_id = page.call.id(Kind.PERSON)
+
+    def read(reader: Reader) -> tuple[Person, tuple[Domain, ...]]:
+        return people.person(reader, owner_id), guests.public_domains(reader, owner_id)
+
+    person, found = await desk.read(read)
+    return Rendered("public_owner.html", {"person": person, "domains": found})
+
+
+def _domain(desk: Desk, page: Page, found: PublicDomain, base: str, heading: str) -> Rendered:
+    sites = [(site, panel_view(desk, page.call, site.panel)) for site in found.sites]
+    return Rendered(
+        "guest_domain.html",
+        {
+            "found": found,
+            "sites": sites,
+            "base": base,
+            "heading": heading,
+            **editor_values(page),
+        },
+    )
+
+
+async def public_domain(desk: Desk, page: Page) -> Rendered:
+    """Public services: a domain with its public sites."""
+    domain_id = page.call.id(Kind.DOMAIN)
+    creator = _creator(page)
+    found = await desk.read(lambda reader: guests.public_domain(reader, domain_id, creator))
+    return _domain(desk, page, found, f"/public/domains/{domain_id}", "Public services")
+
+
+async def guest_page(desk: Desk, page: Page) -> Rendered:
+    """The guest page of one site."""
+    key = page.query.get("site", "")
+    creator = _creator(page)
+    site = await desk.read(lambda reader: guests.guest_page(reader, key, creator))
+    found = PublicDomain(site.owner, site.domain, (site,))
+    return _domain(desk, page, found, f"/guest?site={site.panel.site.site_key}", "Guest page")
+
+
+async def my_places(desk: Desk, page: Page) -> Rendered:
+    """My guest clients: the owners and domains that hold them."""
+    creator = _creator(page)
+    found = await desk.read(lambda reader: guests.places(reader, creator))
+    return Rendered("guest_places.html", {"places": found})
+
+
+async def my_place(desk: Desk, page: Page) -> Rendered:
+    """My guest clients in one domain."""
+    domain_id = page.call.id(Kind.DOMAIN)
+    creator = _creator(page)
+    found = await desk.read(lambda reader: guests.place(reader, domain_id, creator))
+    return _domain(desk, page, found, f"/guest-clients/{domain_id}", "My guest clients")
+
+
+HOME = View(Action.USE_ACCOUNT, Kind.ACCOUNT, home)
+PUBLIC = View(Action.USE_PUBLIC_SERVICES, Kind.NONE, owners_found)
+PUBLIC_OWNER = View(Action.USE_PUBLIC_SERVICES, Kind.NONE, owner)
+PUBLIC_DOMAIN = View(Action.USE_PUBLIC_SERVICES, Kind.NONE, public_domain)
+GUEST_PAGE = View(Action.USE_PUBLIC_SERVICES, Kind.NONE, guest_page)
+MY_PLACES = View(Action.USE_ACCOUNT, Kind.ACCOUNT, my_places)
+MY_PLACE = View(Action.USE_ACCOUNT, Kind.ACCOUNT, my_place)

@@ -1,0 +1,62 @@
+"""The part of the route table for everybody: links, public services, guest clients, home."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.web import entry_links as links
+from gateway.web import operations_contacts as ops
+from gateway.web import operations_people as people
+from gateway.web import pages_guests as pages
+from gateway.web.authority import Kind
+from gateway.web.entry_links import Asking, Link
+from gateway.web.routing import Call, Route, Side, form, page
+
+
+def _both(path: str, doing: Link | Asking) -> tuple[Route, Route]:
+    return (
+        Route(method="GET", path=path, side=Side.PAGE, handler=doing.show),
+        Route(method="POST", path=path, side=Side.PAGE, handler=doing.take, csrf=True),
+    )
+
+
+def _place(call: Call, _: Any = None) -> str:
+    return f"/guest-clients/{call.id(Kind.DOMAIN)}"
+
+
+def _client(_: Call, row: Any) -> str:
+    number = row.client.id
+    return f"/guest-clients/{row.client.domain_id}?open={number}#client-{number}"
+
+
+PAGES: tuple[Route, ...] = (
+    *_both("/invitation/{key}", links.INVITATION),
+    *_both("/sign-up/{key}", links.SIGN_UP),
+    *_both("/reset/{key}", links.RESET),
+    *_both("/unlock/{key}", links.UNLOCK),
+    *_both("/confirm-mail/{key}", links.CONFIRM),
+    *_both("/register", links.REGISTER),
+    *_both("/forgot", links.FORGOT),
+    *_both("/locked", links.LOCKED),
+    page("/home", pages.HOME),
+    page("/public", pages.PUBLIC),
+    page("/public/owners/{person}", pages.PUBLIC_OWNER),
+    page("/public/domains/{domain}", pages.PUBLIC_DOMAIN),
+    page("/guest", pages.GUEST_PAGE),
+    page("/guest.aspx", pages.GUEST_PAGE),
+    page("/guest-clients", pages.MY_PLACES),
+    page("/guest-clients/{domain}", pages.MY_PLACE),
+    form("/guest-clients/add/{site}", ops.GUEST_CLIENT_ADD, pages.MY_PLACES, _client),
+    form(
+        "/guest-clients/{domain}/clients/{client}/password", people.CLIENT_PASSWORD,
+        pages.MY_PLACE, _place,
+    ),
+    form(
+        "/guest-clients/{domain}/clients/{client}/ping-period", people.CLIENT_PING,
+        pages.MY_PLACE, _client,
+    ),
+    form(
+        "/guest-clients/{domain}/clients/{client}/delete", people.CLIENT_DELETE, pages.MY_PLACE,
+        lambda _call, _: "/guest-clients?done=client.delete",
+    ),
+)  # fmt: skip
