@@ -8,9 +8,9 @@ import importlib.util
 from collections.abc import Callable
 
 CHOICES = ("auto", "asyncio", "uvloop")
-COLLECTOR = (5_000, 5, 80)
+COLLECTOR = (5_000, 5, 40)
 """Net new objects before the youngest are looked at, and how often then the older ones. A full look
-at ten thousand endpoints stops everything for 0.2 s, so it comes after two million."""
+at ten thousand endpoints stops everything for 0.2 s, so it comes after one million."""
 
 
 def loop_factory(choice: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
