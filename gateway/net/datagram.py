@@ -182,6 +182,7 @@ class DatagramPath:
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
+        self._asked = asyncio.Event()
 
     @property
     def pairs(self) -> int:
@@ -198,14 +199,20 @@ class DatagramPath:
         """Return the addresses that are bound."""
         return [sock.getsockname()[:2] for sock in self._doors]
 
-    async def start(self, addresses: Sequence[tuple[str, int]]) -> None:
-        """Bind the addresses and start the process; raises HostError, with nothing left open."""
+    async def start(
+        self, addresses: Sequence[tuple[str, int]], *, when_asked: bool = False
+    ) -> None:
+        """Bind the addresses and start the process; raises HostError, with nothing left open.
+
+        With `when_asked` the process is started by the first `expect`; most gateways need none.
+        """
         if self._keeper is not None:
             raise Conflict("The datagram path is running already.")
         try:
             for host, port in addresses:
                 self._doors.append(bind_datagram(host, port))
-            await self._launch()
+            if not when_asked:
+                await self._launch()
         except BaseException:
             self._close_doors()
             raise
@@ -230,6 +237,7 @@ class DatagramPath:
     def expect(self, endpoint_uid: bytes) -> None:
         """Have `sighted` called with the first ENDPOINT_INFO of this endpoint."""
         self._expected.add(endpoint_uid)
+        self._asked.set()
         self._submit(Command.EXPECT, 0, endpoint_uid)
 
     def forget(self, endpoint_uid: bytes) -> None:
@@ -347,11 +355,11 @@ class DatagramPath:
         failures = 0
         while True:
             began = self._clock.monotonic()
-            await self._lost.wait()
-            _log.error(
-                "the datagram process was lost with %d pairs; starting another", len(self._pairs)
-            )
-            if self._process is not None:
+            if self._process is None:
+                await self._asked.wait()
+            else:
+                await self._lost.wait()
+                _log.error("the datagram process was lost, %d pairs; another", len(self._pairs))
                 await self._reap(self._process)
             if self._clock.monotonic() - began >= STEADY_SECONDS:
                 failures = 0

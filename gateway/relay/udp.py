@@ -127,7 +127,7 @@ class UdpHalf:
         settings = self._settings
         self.addresses = self._desk.listener.open(settings.bind_addresses, settings.udp_port)
         try:
-            await self._path.start(self.addresses)
+            await self._path.start(self.addresses, when_asked=True)
         except BaseException:
             await self.stop()
             raise
