@@ -154,7 +154,7 @@ async def test_many_connections_leave_nothing() -> None:
         assert len([one for one in running.notices if isinstance(one, RelayOpened)]) == 40
         await until(lambda: not running.server.udp._desk.controls)
         # The datagram process, started by the first of them, keeps two descriptors of ours.
-            assert len(list(descriptors.iterdir())) <= before + 2
+        assert len(list(descriptors.iterdir())) <= before + 2
 
 
 async def test_a_port_that_is_taken_leaves_nothing_open() -> None:
