@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import dataclasses
 import functools
 import ipaddress
@@ -31,7 +29,7 @@ from gateway.discovery.service import DiscoveryService
 from gateway.driverkit.loader import DriverLoader
 from gateway.model.kinds import EndpointType
 from gateway.net.datapath import DataPath
-from gateway.net.loops import calm_collector, loop_factory
+from gateway.net.loops import calm_collector, give_back_memory, loop_factory
 from gateway.net.tasks import TaskRoom
 from gateway.registry.database import Registry
 from gateway.registry.server_settings import MAIL_SECRET
@@ -369,12 +367,6 @@ class Gateway:
                 _log.exception("%s did not stop cleanly", name)
 
 
-def _give_back_memory() -> None:
-    """Return what the imports have used and freed to the machine, where its C library can."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 async def _serve(settings: GatewaySettings, state: Path, demo: int) -> int:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -387,7 +379,7 @@ async def _serve(settings: GatewaySettings, state: Path, demo: int) -> int:
         _log.error("%s", error)
         return 1
     calm_collector()
-    _give_back_memory()
+    give_back_memory()
     print("\n".join(product.greeting()), flush=True)  # noqa: T201  (the daemon's few words)
     await ended.wait()
     await product.stop()

@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from gateway.net.loops import CHOICES, COLLECTOR, calm_collector, loop_factory
+from gateway.net.loops import CHOICES, COLLECTOR, calm_collector, give_back_memory, loop_factory
 
 
 @pytest.mark.parametrize("choice", CHOICES)
@@ -31,3 +31,9 @@ def test_the_collector_is_called_seldom_and_still_works() -> None:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+def test_memory_is_given_back_and_nothing_else_happens() -> None:
+    kept = bytearray(b"kept") * 1000
+    give_back_memory()
+    assert bytes(kept[:4]) == b"kept"
