@@ -10,7 +10,6 @@ from importlib import resources
 from typing import Any
 
 import jinja2
-import segno
 from aiohttp import web
 from markupsafe import Markup
 
@@ -152,6 +151,8 @@ def _cut(text: str | None) -> str:
 
 def _qr(shown: Credentials) -> Markup:
     """Return URI and password as a code to scan, drawn as SVG without style attributes."""
+    import segno  # some megabytes that most gateways need once a month
+
     code = segno.make(f"{shown.uri}\npassword: {shown.password.reveal()}", error="m", micro=False)
     out = io.BytesIO()
     code.save(
