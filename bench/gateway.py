@@ -65,7 +65,7 @@ class Bench:
         with settled(self._stage):
             found = self._stage.memory()
         more = {name: value for name, value in found.items() if name != "rss"}
-        yield Figure(f"memory: {what}", found["rss"], "MB", bar=bar, more=more)
+        yield Figure(f"memory: {what}", found["rss"], "MiB", bar=bar, more=more)
 
     def _bulk(
         self, viewer: Viewer, direct: dict[str, list], count: int, bar: float | None

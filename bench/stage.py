@@ -180,10 +180,10 @@ class Stage:
             text = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii")
             if not found["daemon"]:
                 rss = re.search(r"(?m)^Rss:\s+(\d+) kB$", text)
-                found["daemon"] = int(rss[1]) * 1024 / 1e6 if rss else 0.0
+                found["daemon"] = int(rss[1]) / 1024 if rss else 0.0
             for key, kilobytes in re.findall(r"(?m)^(\w+):\s+(\d+) kB$", text):
                 if key.lower() in found:
-                    found[key.lower()] += int(kilobytes) * 1024 / 1e6
+                    found[key.lower()] += int(kilobytes) / 1024
         return found
 
 
