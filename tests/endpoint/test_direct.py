@@ -34,10 +34,14 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def settled(before: int) -> None:
-    """Wait until no descriptor is open that was not open before."""
+DATAGRAM_PROCESS = 2
+"""Descriptors of ours that the relay's datagram process holds; the first UDP meeting starts it."""
+
+
+async def settled(before: int, kept: int = 0) -> None:
+    """Wait until no descriptor is open that was not open before, but for `kept` of them."""
     async with asyncio.timeout(5):
-        while descriptors() > before:
+        while descriptors() > before + kept:
             await asyncio.sleep(0.01)
 
 
@@ -175,7 +179,7 @@ async def test_datagrams_go_direct(tmp: Path) -> None:
                     assert await here.receive() == b"to service %d" % number
                     assert here.send(b"to client %d %d" % (turn, number))
                     assert await there.receive() == b"to client %d %d" % (turn, number)
-        await settled(before)
+        await settled(before, DATAGRAM_PROCESS)
         tcp.close()
 
 
@@ -193,7 +197,7 @@ async def test_datagrams_go_through_the_relay(tmp: Path) -> None:
                 assert await here.receive() == bytes(size)
                 assert here.send(bytes(size))
                 assert await there.receive() == bytes(size)
-        await settled(before)
+        await settled(before, DATAGRAM_PROCESS)
 
 
 @pytest.mark.parametrize("make", [Meeting, UdpMeeting])
