@@ -370,6 +370,7 @@ class Gateway:
 async def _serve(settings: GatewaySettings, state: Path, demo: int) -> int:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
+    _log.debug("the event loop is %s", type(loop).__module__)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     product = Gateway(settings, state, demo=demo)
