@@ -19,15 +19,19 @@ from gateway.registry.database import Reader, Registry, Tx
 from gateway.site.happenings import (
     BuildEnded,
     BuildSite,
+    ClientArrived,
     Close,
+    ConnectionEnded,
     Effect,
     EventsKept,
     Fail,
     Input,
     KeepEvents,
+    MessageArrived,
     MinutePassed,
     OpenEvents,
     Send,
+    ServiceArrived,
     SiteDropped,
     SiteEnded,
     SnapshotTaken,
@@ -139,10 +143,26 @@ class Seat:
         if self._over:
             return
         self.used = self._around.clock.monotonic()
-        if self._site is None:
+        if self._site is None or self._is_early(self._site, happening):
             self._early.append(happening)
-            return
-        for effect in self._handle(self._site, happening):
+        else:
+            self._feed(self._site, happening)
+
+    def _is_early(self, site: Site, happening: Input) -> bool:
+        """Tell whether somebody comes whom the registry knows already and the site not yet.
+
+        Their account was just looked up, so what the site knows is older than what is stored.
+        """
+        if isinstance(happening, ServiceArrived):
+            if site.snapshot.service(happening.service_id) is None:
+                self._ask_reload()
+                return True
+        elif self._early and isinstance(happening, MessageArrived | ConnectionEnded):
+            return any(happening.connection == _connection(early) for early in self._early)
+        return False
+
+    def _feed(self, site: Site, happening: Input) -> None:
+        for effect in self._handle(site, happening):
             self._carry_out(effect)
 
     def _handle(self, site: Site, happening: Input) -> list[Effect]:
@@ -300,29 +320,25 @@ class Seat:
         return snapshot, pubsub.load(reader, self.site_id) if first else None
 
     def _hand_over(self, snapshot: SiteSnapshot, retained: Retained | None) -> None:
-        if self._site is not None:
+        if self._site is None:
+            if snapshot.structure is not None and retained is not None:
+                self._store.load(snapshot.structure, retained)
+            self._site = Site(snapshot, self._around.shared, self._store)
+        else:
             self.take(SnapshotTaken(snapshot))
-            return
-        if snapshot.structure is not None and retained is not None:
-            self._store.load(snapshot.structure, retained)
-        self._site = Site(snapshot, self._around.shared, self._store)
-        early, self._early = self._early, []
-        for happening in early:
-            self.take(happening)
+        if not self._reload_asked:  # else somebody came whom this snapshot is too old to know
+            early, self._early = self._early, []
+            for happening in early:
+                if not self._over:
+                    self._feed(self._site, happening)
 
     def _break_off(self, service_code: ErrorCode, client_code: ErrorCode) -> None:
         if self._over:
             return
         if self._site is None:
-            # Nobody was judged yet: those who wait are told by their own kind.
-            self._end()
-            for happening in self._early:
-                connection = getattr(happening, "connection", None)
-                if connection is not None:
-                    code = client_code if hasattr(happening, "client_id") else service_code
-                    self._around.board.fail(connection, code)
-            return
-        self.take(SiteEnded(service_code, client_code))
+            self._end(service_code, client_code)
+        else:
+            self.take(SiteEnded(service_code, client_code))
 
     async def _write(self, job: _Store) -> None:
         registry = self._around.registry
@@ -353,10 +369,25 @@ class Seat:
             outcome = BuildEnded(job.service_id, False, ErrorCode.DBMS_ERROR)
         self.take(outcome)
 
-    def _end(self) -> None:
-        if not self._over:
-            self._over = True
-            self._dropped(self)
+    def _end(
+        self,
+        service_code: ErrorCode = ErrorCode.RESTART,
+        client_code: ErrorCode = ErrorCode.RESTART,
+    ) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._dropped(self)
+        # Who waits was not judged yet and is told by the own kind.
+        for happening in self._early:
+            if isinstance(happening, ServiceArrived):
+                self._around.board.fail(happening.connection, service_code)
+            elif isinstance(happening, ClientArrived):
+                self._around.board.fail(happening.connection, client_code)
+
+
+def _connection(happening: Input) -> int | None:
+    return getattr(happening, "connection", None)
 
 
 def _store_structure(tx: Tx, job: StoreStructure) -> None:
