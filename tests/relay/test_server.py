@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import random
 import socket
 from pathlib import Path
 
@@ -98,7 +98,7 @@ async def test_a_uid_is_good_for_one_meeting() -> None:
         data_header(CLIENT, UID),
         b"\x03" + UID,
         b"GET / HTTP/1.1\r\n\r\n",
-        os.urandom(100),
+        random.Random(7).randbytes(100),
         b"\x01" + UID[:-1],
         b"",
     ],
