@@ -19,6 +19,7 @@ ROOMS := base asn1 model wire access protocol site net registry driverkit driver
 EARLY := tests/architecture
 LATE := $(wildcard tests/vectors tests/transcripts tests/interop tests/image tests/e2e)
 UNIT := $(wildcard $(addprefix tests/,$(ROOMS)))
+SOAKS := $(wildcard tests/e2e/test_lossy.py)
 REST := $(filter-out $(EARLY) $(UNIT) $(LATE) tests/support tests/zoo tests/conftest.py, \
 	$(filter-out %__pycache__,$(wildcard tests/*)))
 
@@ -45,8 +46,10 @@ run:
 	@.ci/setup.sh $(if $(filter-out 0,$(DEMO)),demo,run)
 	@exec $(VENV)/bin/softnet-gateway run --state '$(STATE)' --demo '$(DEMO)' $(ARGS)
 
+# The five minutes of the lossy network begin first and run beside all the others.
 test: lint types
-	@$(PY) -m pytest $(EARLY) $(UNIT) $(REST) $(LATE) -q $(ARGS)
+	@$(PY) -m pytest $(EARLY) -q $(ARGS)
+	@.ci/side_by_side $(SOAKS) $(UNIT) $(REST) $(LATE) $(ARGS)
 
 lint:
 	@.ci/setup.sh test
