@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from gateway.protocol.endpoint_events import (
+    EventDropped,
     EventStorageFailed,
     HostnameChanged,
     MembersChanged,
@@ -23,6 +24,7 @@ __all__ = [
     "ConnectivityChanged",
     "ConnectivityStatus",
     "EndpointEvent",
+    "EventDropped",
     "EventStorageFailed",
     "HostnameChanged",
     "MembersChanged",
@@ -69,6 +71,7 @@ EndpointEvent = (
     | RequestDenied
     | ServicesChanged
     | UserChanged
+    | EventDropped
     | EventStorageFailed
     | RaiseRefused
     | SubscriptionRefused

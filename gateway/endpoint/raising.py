@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gateway.base.clock import Clock
 from gateway.model.kinds import EventKind
 from gateway.protocol.endpoint import EndpointSession
-from gateway.protocol.endpoint_events import EventStorageFailed
+from gateway.protocol.endpoint_events import EventDropped, EventStorageFailed
 from gateway.protocol.endpoint_outbox import Outbox
 from gateway.protocol.endpoint_service import ServiceSession
 
@@ -20,7 +20,9 @@ class RaisedEvents:
     has acknowledged it, and is sent in the order in which it was raised. With a `FileQueue` it also
     outlives the program. All methods that raise events return the uid of the new instance and fail
     with NotFound (no such event of this kind in the structure), InvalidInput (arguments that are
-    not one SEQUENCE of at most 2048 octets) or QuotaExceeded (the storage is full).
+    not one SEQUENCE of at most 2048 octets) or QuotaExceeded (the storage is full). With
+    `WhenFull.DROP_OLDEST` the oldest instances that are not under way give way in that case, and
+    each is announced as `EventDropped`.
     """
 
     def __init__(
@@ -29,7 +31,7 @@ class RaisedEvents:
         clock: Clock,
         session: Callable[[], EndpointSession | None],
         flush: Callable[[], None],
-        announce: Callable[[EventStorageFailed], None],
+        announce: Callable[[EventDropped | EventStorageFailed], None],
     ) -> None:
         self._outbox = outbox
         self._clock = clock
@@ -89,9 +91,11 @@ class RaisedEvents:
     # -- the endpoint's side
 
     def report(self) -> None:
-        """Announce what went wrong with the storage while there was no session."""
+        """Announce what went wrong with the storage, or was dropped from it."""
         for problem in self._outbox.take_problems():
             self._announce(EventStorageFailed(problem))
+        for one in self._outbox.take_dropped():
+            self._announce(EventDropped(one.kind, one.name, one.instance_uid))
 
     def emptied(self) -> None:
         """Wake whoever waits for that."""

@@ -33,7 +33,7 @@ from gateway.protocol.endpoint_events import (
     MeetClient,
     PendingDropped,
 )
-from gateway.protocol.endpoint_outbox import EventQueue
+from gateway.protocol.endpoint_outbox import EventQueue, WhenFull
 from gateway.protocol.endpoint_ports import VirtualPort
 from gateway.protocol.endpoint_service import ServiceSession
 from gateway.wire.balancer import BalancerRequest
@@ -47,6 +47,7 @@ __all__ = [
     "PortListener",
     "ServiceEndpoint",
     "UdpPortListener",
+    "WhenFull",
 ]
 
 BACKLOG = 16
@@ -56,7 +57,8 @@ BACKLOG = 16
 class ServiceEndpoint(Endpoint):
     """One service of one site; `uri` is a softnet-srv URI. Raises InvalidInput for a bad one.
 
-    `queue` keeps raised events until the server has them: in memory, or a `FileQueue`.
+    `queue` keeps raised events until the server has them: in memory, or a `FileQueue`; `when_full`
+    says what a raise does when it has no room.
     """
 
     _is_service = True
@@ -70,6 +72,7 @@ class ServiceEndpoint(Endpoint):
         version: str = "",
         settings: EndpointSettings | None = None,
         queue: EventQueue | None = None,
+        when_full: WhenFull = WhenFull.REJECT,
         room: TaskRoom,
         clock: Clock,
         entropy: Entropy,
@@ -82,7 +85,7 @@ class ServiceEndpoint(Endpoint):
         self._profile = ServiceProfile(
             account.uid, password, structure, version, settings.ping_period
         )
-        self._memory = ServiceMemory.fresh(structure, entropy, queue, account.uid)
+        self._memory = ServiceMemory.fresh(structure, entropy, queue, account.uid, when_full)
         self.events = RaisedEvents(
             self._memory.outbox, clock, lambda: self._session, self._flush, self._announce
         )

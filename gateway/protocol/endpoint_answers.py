@@ -23,7 +23,7 @@ from gateway.protocol.endpoint_events import (
     RequestDenied,
 )
 from gateway.protocol.endpoint_members import Membership
-from gateway.protocol.endpoint_outbox import EventQueue, MemoryQueue, Outbox
+from gateway.protocol.endpoint_outbox import EventQueue, MemoryQueue, Outbox, WhenFull
 from gateway.protocol.endpoint_ports import PortTable, VirtualPort
 from gateway.wire.catalogue import Direction
 from gateway.wire.codes import ErrorCode
@@ -87,9 +87,10 @@ class ServiceMemory:
         entropy: Entropy,
         queue: EventQueue | None = None,
         uid: bytes = b"",
+        when_full: WhenFull = WhenFull.REJECT,
     ) -> ServiceMemory:
         """Return the memory of an endpoint that was never connected; `queue` holds its raises."""
-        outbox = Outbox(structure, queue or MemoryQueue(), uid, entropy)
+        outbox = Outbox(structure, queue or MemoryQueue(), uid, entropy, when_full)
         return cls(Membership(structure), outbox)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway.access.ports import Actor
 from gateway.base.errors import RemoteError
-from gateway.model.kinds import ClientStatus, ServiceStatus, TransportKind
+from gateway.model.kinds import ClientStatus, EventKind, ServiceStatus, TransportKind
 from gateway.protocol.endpoint_inbox import Delivery
 from gateway.wire.codes import ErrorCode
 
@@ -65,6 +65,15 @@ class EventStorageFailed:
     """What has to outlive the program can not be kept as it should; `message` is a sentence."""
 
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventDropped:
+    """Service: an instance that waited gave way to a newer one, because the storage is full."""
+
+    kind: EventKind
+    name: str
+    instance_uid: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ if it is a replacing event that is not under way, by a newer one of its name.
 
 from __future__ import annotations
 
+import enum
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,16 @@ ENTRY_COST = 64
 """Octets that an instance counts besides its name and arguments."""
 _KINDS = (EventKind.REPLACING, EventKind.QUEUEING, EventKind.PRIVATE)
 _CLIENT_MAX = (1 << 63) - 1
+
+
+class WhenFull(enum.Enum):
+    """What a raise does for which the storage has no room (03 trap E10).
+
+    The reference's guide says that the oldest is dropped, and its code rejects the newest.
+    """
+
+    REJECT = "reject"
+    DROP_OLDEST = "drop the oldest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +150,21 @@ class Outbox:
     """
 
     def __init__(
-        self, structure: SiteStructure, queue: EventQueue, service_uid: bytes, entropy: Entropy
+        self,
+        structure: SiteStructure,
+        queue: EventQueue,
+        service_uid: bytes,
+        entropy: Entropy,
+        when_full: WhenFull = WhenFull.REJECT,
     ) -> None:
         definitions = [event for kind in _KINDS for event in structure.events_of(kind)]
         self._indexes = {event.name: at for at, event in enumerate(definitions)}
         self._kinds = {event.name: event.kind for event in definitions}
         self._entropy = entropy
         self._queue = queue
+        self._when_full = when_full
         self._problems: list[str] = []
+        self._dropped: list[Raised] = []
         self._order: dict[bytes, Raised] = {}
         self._names: dict[str, deque[bytes]] = {}
         self._sent: dict[bytes, float] = {}
@@ -179,6 +197,11 @@ class Outbox:
         found, self._problems = self._problems, []
         return found
 
+    def take_dropped(self) -> list[Raised]:
+        """Return what was dropped for want of room since the last time, oldest first."""
+        found, self._dropped = self._dropped, []
+        return found
+
     def close(self) -> None:
         """Let go of the storage."""
         self._queue.close()
@@ -198,7 +221,7 @@ class Outbox:
 
         Raises NotFound for an event that the structure does not declare with this kind,
         InvalidInput for arguments that are not one SEQUENCE of at most 2048 octets or an impossible
-        client id, QuotaExceeded when the storage is full.
+        client id, QuotaExceeded when the storage is full and nothing in it may be dropped.
         """
         if self._kinds.get(name) is not kind:
             raise NotFound(f"The site structure has no {kind.name.lower()} event {name!r}.")
@@ -217,15 +240,30 @@ class Outbox:
         if kind is EventKind.REPLACING:
             waiting = self._names.get(name, ())
             replaced = [self._order[uid] for uid in waiting if uid not in self._sent]
-        uids = [one.instance_uid for one in replaced]
-        try:
-            self._queue.put(raised, uids)
-        except HostError as error:
-            self._fall_back(error)
-            self._queue.put(raised, uids)
-        self._forget(replaced)
+        dropped = self._keep(raised, replaced)
+        self._forget((*replaced, *dropped))
+        self._dropped += dropped
         self._add(raised)
         return raised
+
+    def _keep(self, raised: Raised, replaced: list[Raised]) -> list[Raised]:
+        """Store an instance in the place of others; return what had to be dropped besides."""
+        # What is under way leaves by its acknowledgment only (03 section 3.5).
+        gone = {one.instance_uid for one in replaced} | self._sent.keys()
+        oldest = iter([one for uid, one in self._order.items() if uid not in gone])
+        dropped: list[Raised] = []
+        while True:
+            try:
+                self._queue.put(raised, [one.instance_uid for one in (*replaced, *dropped)])
+            except HostError as error:
+                self._fall_back(error)
+            except QuotaExceeded:
+                found = next(oldest, None) if self._when_full is WhenFull.DROP_OLDEST else None
+                if found is None:
+                    raise
+                dropped.append(found)
+            else:
+                return dropped
 
     # -- the session
 

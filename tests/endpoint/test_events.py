@@ -12,16 +12,17 @@ from gateway.asn1.writer import SequenceWriter
 from gateway.base.errors import Conflict, InvalidInput, NotFound
 from gateway.base.secret import Secret
 from gateway.endpoint.client import ClientEndpoint
-from gateway.endpoint.events import EventStorageFailed, SubscriptionRefused
+from gateway.endpoint.events import EventDropped, EventStorageFailed, SubscriptionRefused
 from gateway.endpoint.following import EventHandler
-from gateway.endpoint.service import ServiceEndpoint
+from gateway.endpoint.service import ServiceEndpoint, WhenFull
 from gateway.endpoint.state import FilePositions, FileQueue
 from gateway.model.kinds import ClientStatus, EventKind, GuestSupport, ServiceStatus, SiteKind
 from gateway.model.structure import EventDefinition, SiteStructure
 from gateway.protocol.endpoint_inbox import IncomingEvent
+from gateway.protocol.endpoint_outbox import MemoryQueue
 from gateway.registry import sites
 from gateway.registry.database import Tx
-from tests.endpoint.softnet import CAMERA, Softnet, softnet
+from tests.endpoint.softnet import CAMERA, QUICK, Heard, Softnet, softnet
 
 REPLACING, QUEUEING, PRIVATE = EventKind.REPLACING, EventKind.QUEUEING, EventKind.PRIVATE
 STRUCTURE = SiteStructure(
@@ -153,6 +154,29 @@ async def test_what_cannot_be_raised_or_followed(tmp_path: Path) -> None:
         guest, _ = running.client(uri, None)
         with pytest.raises(InvalidInput):
             guest.events.subscribe(PRIVATE, "Note", Taken())
+
+
+async def test_trap_e10_what_is_dropped_for_want_of_room_is_announced(tmp_path: Path) -> None:
+    async with softnet(tmp_path) as running:
+        site = await running.site()
+        _, uri, password = await running.service_account(site, "Lamp")
+        service = ServiceEndpoint(
+            uri, password, structure=STRUCTURE, settings=QUICK, queue=MemoryQueue(210),
+            when_full=WhenFull.DROP_OLDEST, room=running.room, clock=running.clock,
+            entropy=running.entropy,
+        )  # fmt: skip
+        running.endpoints.append(service)
+        heard = Heard(service)
+        alarm = Taken()
+        uids = [service.events.raise_queueing("Alarm", number(value)) for value in range(4)]
+        assert [event for event in heard.events if isinstance(event, EventDropped)] == [
+            EventDropped(QUEUEING, "Alarm", uid) for uid in uids[:2]
+        ]
+        service.connect()
+        await heard.until(lambda: service.status is ServiceStatus.ONLINE)
+        await _client(running, await running.client_account(site), {(QUEUEING, "Alarm"): alarm})
+        await alarm.until(2)
+        assert alarm.numbers == [2, 3]
 
 
 async def _site_key(running: Softnet, site: int) -> str:

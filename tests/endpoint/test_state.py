@@ -15,7 +15,7 @@ from gateway.endpoint import records, state
 from gateway.endpoint.state import FilePositions, FileQueue, StateSettings
 from gateway.model.kinds import EventKind
 from gateway.model.structure import EventDefinition, SiteStructure
-from gateway.protocol.endpoint_outbox import Outbox, Raised
+from gateway.protocol.endpoint_outbox import Outbox, Raised, WhenFull
 from gateway.wire.pubsub import NewStorageUid
 
 OWNER = b"u" * 16
@@ -176,6 +176,20 @@ def test_a_full_storage_rejects_and_changes_nothing(path: Path) -> None:
     found.close()
     with pytest.raises(InvalidInput):
         FileQueue(path, StateSettings(capacity=100))
+
+
+def test_trap_e10_a_full_file_drops_the_oldest_where_it_may(path: Path) -> None:
+    settings = StateSettings(capacity=8192)
+    outbox = Outbox(
+        STRUCTURE, FileQueue(path, settings), OWNER, SystemEntropy(), WhenFull.DROP_OLDEST
+    )
+    big = b"\x30\x82\x07\x00" + bytes(0x700)
+    uids = [outbox.raise_event(EventKind.QUEUEING, "Alarm", big).instance_uid for _ in range(7)]
+    assert [one.instance_uid for one in outbox.take_dropped()] == uids[:3]
+    outbox._queue._file.close()  # type: ignore[attr-defined]
+    queue, kept = opened(path)
+    assert [one.instance_uid for one in kept.raised] == uids[3:]
+    queue.close()
 
 
 def test_a_file_does_not_grow_for_ever(path: Path) -> None:

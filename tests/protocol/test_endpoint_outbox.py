@@ -17,7 +17,7 @@ from gateway.protocol.endpoint_events import (
     RaiseRefused,
     SessionFailed,
 )
-from gateway.protocol.endpoint_outbox import RESEND_WAIT, Kept, MemoryQueue, Raised
+from gateway.protocol.endpoint_outbox import RESEND_WAIT, Kept, MemoryQueue, Raised, WhenFull
 from gateway.protocol.endpoint_service import ServiceSession
 from gateway.wire.installer import ServiceOnline
 from gateway.wire.message import Message
@@ -80,10 +80,12 @@ class Inherited(MemoryQueue):
 
 
 def raising(
-    last: bytes | None = None, queue: MemoryQueue | None = None
+    last: bytes | None = None,
+    queue: MemoryQueue | None = None,
+    when_full: WhenFull = WhenFull.REJECT,
 ) -> tuple[ServiceSession, ServiceMemory]:
     """Return a service that is about to come online."""
-    memory = ServiceMemory.fresh(SITE, Numbered(), queue)
+    memory = ServiceMemory.fresh(SITE, Numbered(), queue, when_full=when_full)
     session, _ = service(SITE, memory)
     if last is not None:
         tell(session, LastStorageUid(last))
@@ -211,7 +213,7 @@ def test_what_an_earlier_program_left_is_dropped_when_the_server_followed_anothe
     assert any(isinstance(one, EventStorageFailed) for one in heard(session)) == foreign
 
 
-def test_a_full_memory_rejects() -> None:
+def test_trap_e10_a_full_memory_rejects_unless_told_otherwise() -> None:
     session, memory = raising(queue=MemoryQueue(200))
     do(session, memory, QUEUEING, "Alarm")
     do(session, memory, REPLACING, "State")
@@ -219,3 +221,27 @@ def test_a_full_memory_rejects() -> None:
         do(session, memory, QUEUEING, "Alarm")
     do(session, memory, REPLACING, "State")
     assert [one.name for one in memory.outbox._order.values()] == ["Alarm", "State"]
+    assert memory.outbox.take_dropped() == []
+
+
+def test_trap_e10_a_full_memory_drops_the_oldest_but_never_what_is_under_way() -> None:
+    # One instance costs 64 octets and its name: three fit.
+    session, memory = raising(queue=MemoryQueue(210), when_full=WhenFull.DROP_OLDEST)
+    online(session)
+    first = do(session, memory, QUEUEING, "Alarm")
+    assert said(session) == [RaiseQueueingEvent("Alarm", 1, first)]
+    second, third, fourth = (do(session, memory, QUEUEING, "Alarm") for _ in range(3))
+    assert [one.instance_uid for one in memory.outbox.take_dropped()] == [second]
+    assert memory.outbox.take_dropped() == []
+    assert acknowledge(session, 1, first) == [RaiseQueueingEvent("Alarm", 1, third)]
+    assert acknowledge(session, 1, third) == [RaiseQueueingEvent("Alarm", 1, fourth)]
+    assert acknowledge(session, 1, fourth) == []
+
+
+def test_trap_e10_what_does_not_fit_into_an_empty_storage_drops_nothing() -> None:
+    _, memory = raising(queue=MemoryQueue(210), when_full=WhenFull.DROP_OLDEST)
+    kept = [memory.outbox.raise_event(QUEUEING, "Alarm").instance_uid for _ in range(2)]
+    with pytest.raises(QuotaExceeded):
+        memory.outbox.raise_event(QUEUEING, "Alarm", b"\x30\x81\xc0" + bytes(0xC0))
+    assert list(memory.outbox._order) == kept
+    assert memory.outbox.take_dropped() == []
