@@ -24,6 +24,8 @@ class SnapshotService:
     storage_uid: bytes | None = None
     credential_stamp: bytes = b""
     """Changes whenever the password does; never sent anywhere."""
+    own: bool = False
+    """A camera of this gateway: its endpoint is known to take what the reference's breaks on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ SELECT s.id, s.uid, s.kind, s.enabled, o.enabled AND o.authority >= ?, s.domain_
 """
 _SERVICES = """
 SELECT id, uid, hostname, enabled, version, ping_period, service_type, contract_author, ss_hash,
-       storage_uid, coalesce(salt, x'')
+       storage_uid, coalesce(salt, x''),
+       EXISTS (SELECT 1 FROM device WHERE device.service_id = service.id)
   FROM service WHERE site_id = ? ORDER BY id
 """
 _USERS = """
@@ -101,4 +102,5 @@ def _service(row: Row) -> SnapshotService:
         ss_hash=row[8],
         storage_uid=row[9],
         credential_stamp=row[10],
+        own=bool(row[11]),
     )

@@ -44,14 +44,13 @@ class Broker:
         proxies: ProxyDirectory,
         entropy: Entropy,
         find_service: Callable[[int], ServicePeer | None],
-        *,
-        stateless_guests_pass: bool,
+        takes_stateless: Callable[[ServicePeer], bool],
     ) -> None:
         self._presence = presence
         self._proxies = proxies
         self._entropy = entropy
         self._find_service = find_service
-        self._stateless_guests_pass = stateless_guests_pass
+        self._takes_stateless = takes_stateless
         # In order of their time: expired ones are at the front.
         self._requests: dict[tuple[ClientPeer, TransportKind, bytes], Arrangement] = {}
         self._meetings: dict[tuple[TransportKind, bytes], Arrangement] = {}
@@ -87,7 +86,7 @@ class Broker:
         service = self._find_service(request.service_id)
         if service is None:
             code = ErrorCode.SERVICE_OFFLINE
-        elif peer.stateless and not self._stateless_guests_pass:
+        elif peer.stateless and not self._takes_stateless(service):
             code = ErrorCode.ACCESS_DENIED  # trap T1: it would cost the service its session
         elif self._open.get(peer, 0) >= REQUESTS_PER_CLIENT:
             code = ErrorCode.SERVICE_BUSY

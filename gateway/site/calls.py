@@ -51,12 +51,11 @@ class CallRelay:
         self,
         presence: Presence,
         find_service: Callable[[int], ServicePeer | None],
-        *,
-        stateless_guests_pass: bool,
+        takes_stateless: Callable[[ServicePeer], bool],
     ) -> None:
         self._presence = presence
         self._find_service = find_service
-        self._stateless_guests_pass = stateless_guests_pass
+        self._takes_stateless = takes_stateless
         self._calls: dict[tuple[ClientPeer, bytes], _Call] = {}
         self._open: dict[ClientPeer, int] = {}
 
@@ -73,7 +72,7 @@ class CallRelay:
         service = self._find_service(message.service_id)
         if service is None:
             code = ErrorCode.SERVICE_OFFLINE
-        elif peer.stateless and not self._stateless_guests_pass:
+        elif peer.stateless and not self._takes_stateless(service):
             code = ErrorCode.ACCESS_DENIED  # trap R1: it would cost the service its session
         elif self._open.get(peer, 0) >= CALLS_PER_CLIENT:
             code = ErrorCode.SERVICE_BUSY

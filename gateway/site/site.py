@@ -50,14 +50,18 @@ class Resources:
     entropy: Entropy
     proxies: ProxyDirectory
     stateless_numbers: Iterator[int]
-    stateless_guests_pass: bool = False
+    stateless_services: frozenset[bytes] = frozenset()
+    """Uids of services, besides our own, that are known to take stateless guests (02 trap T1)."""
 
 
 def resources(
-    entropy: Entropy, proxies: ProxyDirectory, *, stateless_guests_pass: bool = False
+    entropy: Entropy,
+    proxies: ProxyDirectory,
+    *,
+    stateless_services: frozenset[bytes] = frozenset(),
 ) -> Resources:
     """Return the shared parts for the sites of a new tracker."""
-    return Resources(entropy, proxies, itertools.count(1), stateless_guests_pass)
+    return Resources(entropy, proxies, itertools.count(1), stateless_services)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +86,15 @@ class Site:
         self._events = EventBroker(self._presence, store, shared.entropy)
         self._admission = Admission(self._presence, Roster(snapshot), self._group, self._events)
         self._upkeep = Upkeep(self._presence, self._group, self._admission, self._events)
-        passing = shared.stateless_guests_pass
         self._broker = Broker(
             self._presence,
             shared.proxies,
             shared.entropy,
             self._service_asked_for,
-            stateless_guests_pass=passing,
+            self._takes_stateless_guests,
         )
         self._calls = CallRelay(
-            self._presence, self._service_asked_for, stateless_guests_pass=passing
+            self._presence, self._service_asked_for, self._takes_stateless_guests
         )
         self._store = store
         self._over = False
@@ -241,6 +244,11 @@ class Site:
         if snapshot.kind is SiteKind.SINGLE_SERVICE:
             return next(self._presence.online_services(), None)
         return self._presence.service_online(service_id)
+
+    def _takes_stateless_guests(self, service: ServicePeer) -> bool:
+        """Tell whether user kind 5 costs this service nothing (02 trap T1, 03 trap R1)."""
+        known = self._presence.snapshot.service(service.id)
+        return known is not None and (known.own or known.uid in self._shared.stateless_services)
 
     # -- management ----------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ from gateway.tracker.ledger import Ledger
 from gateway.tracker.lines import Board, Offences, ip_of
 from gateway.tracker.lookups import Found, LookupDesk, Refusal, question_of
 from gateway.tracker.seat import Surroundings
-from gateway.tracker.settings import TrackerSettings
+from gateway.tracker.settings import TrackerSettings, service_uids
 from gateway.tracker.sites import VOIDS_CREDENTIALS, SiteDirectory
 
 _log = logging.getLogger(__name__)
@@ -107,7 +107,11 @@ class TrackerServer:
             notices,
             clock,
             self._writing,
-            resources(entropy, proxies, stateless_guests_pass=settings.stateless_guests_pass),
+            resources(
+                entropy,
+                proxies,
+                stateless_services=service_uids(settings.stateless_guest_services),
+            ),
         )
         self._sites = SiteDirectory(around, unload_after=settings.unload_after)
         limits = {

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.base.errors import InvalidInput
 from gateway.base.setting import setting
 from gateway.protocol.balancer import REQUEST_LIMIT
 from gateway.protocol.liveness import SILENCE_LIMIT
@@ -47,9 +50,12 @@ class TrackerSettings:
     strangers_per_address: int = setting(
         1_000, minimum=1, maximum=1_000_000, help="The same, from one address."
     )
-    stateless_guests_pass: bool = setting(
-        False,
-        help="Pass anonymous guests' requests on to devices; some old devices drop off at that.",
+    stateless_guest_services: tuple[str, ...] = setting(
+        (),
+        maximum=1000,
+        help="Services that get the requests of anonymous guests besides this gateway's cameras:"
+        " the part of a service's URI between softnet-srv:// and @. Programs made with the Java"
+        " library drop off for a minute at each such request, so they are refused otherwise.",
     )
     header_limit: float = setting(
         HEADER_LIMIT, minimum=0.05, maximum=300, unit="s", help="Wait for the first two octets."
@@ -69,3 +75,15 @@ class TrackerSettings:
     unload_after: float = setting(
         300.0, minimum=1, maximum=86_400, unit="s", help="When an unused site leaves the memory."
     )
+
+
+def service_uids(texts: Sequence[str]) -> frozenset[bytes]:
+    """Return the uids of services as their URIs spell them. Raises InvalidInput."""
+    try:
+        return frozenset(uuid.UUID(text).bytes for text in texts)
+    except ValueError:
+        raise InvalidInput(
+            "stateless_guest_services has an entry that is no service's UID. Copy what stands"
+            " between softnet-srv:// and @ in the service's URI.",
+            "stateless_guest_services",
+        ) from None

@@ -7,9 +7,10 @@ import time
 import pytest
 
 from gateway.base.errors import NotFound
+from gateway.model.devices import Sighting
 from gateway.model.kinds import Authority, ClientCategory, GuestSupport, SiteKind, UserKind
 from gateway.model.snapshot import Member
-from gateway.registry import clients, members, owners, services, sites, snapshots
+from gateway.registry import clients, devices, members, owners, services, sites, snapshots
 from gateway.registry.settings import RegistrySettings
 from tests.registry.furnished import CAMERA, PLAIN, Opened, OpenRegistry, make_owner, make_site
 
@@ -41,6 +42,18 @@ async def test_a_built_site(open_registry: OpenRegistry):
             built.service.uid, "Service1", "1.0"
         )  # fmt: skip
         assert (service.service_type, service.ss_hash) == ("IP Camera", b"h" * 20)
+
+
+async def test_a_camera_of_this_gateway_is_known_as_its_own(open_registry: OpenRegistry):
+    async with open_registry() as room:
+        built = await room.registry.write(make_site)
+        other = await room.write(services.add, built.site.id, "Somebody's")
+        device = await room.write(devices.upsert_sighting, Sighting("mac:0011", "rtsp"))
+        await room.write(devices.adopt, device.id, built.service.id)
+        found = await room.read(snapshots.load, built.site.id)
+        assert {service.id: service.own for service in found.services} == {
+            built.service.id: True, other.id: False,
+        }  # fmt: skip
 
 
 async def test_a_blank_site(open_registry: OpenRegistry):

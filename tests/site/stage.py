@@ -108,15 +108,13 @@ class Stage:
         snapshot: SiteSnapshot | None = None,
         *,
         store: EventStore | None = None,
-        stateless_guests_pass: bool = False,
+        stateless_services: frozenset[bytes] = frozenset(),
         proxies: tuple[ProxyEntry, ...] = (ProxyEntry(1, Secret("s")),),
     ) -> None:
         self.snapshot = snapshot or a_site()
         self.store = store or EventStore()
         self.proxies = ProxyDirectory(proxies)
-        shared = Resources(
-            ScriptedEntropy(), self.proxies, itertools.count(1), stateless_guests_pass
-        )
+        shared = Resources(ScriptedEntropy(), self.proxies, itertools.count(1), stateless_services)
         self.site = Site(self.snapshot, shared, self.store)
         self.said: dict[int, list[Message]] = defaultdict(list)
         self.ended: dict[int, ErrorCode | None] = {}

@@ -168,8 +168,19 @@ def test_a_tag_that_is_not_one_sequence_ends_the_session(tag: str) -> None:
 
 
 def test_stateless_guests_are_refused_in_the_services_place() -> None:
-    for passing in (False, True):
-        stage = Stage(a_site(OPEN_CAMERA, guest_allowed=True), stateless_guests_pass=passing)
+    """Each service for itself: our own cameras and those that somebody vouches for get them."""
+    known = frozenset({(2).to_bytes(16, "big")})
+    own = a_service(1, OPEN_CAMERA, own=True)
+    strangers = (a_service(1, OPEN_CAMERA), a_service(2, OPEN_CAMERA))
+    for services, vouched, passing in (
+        (strangers, frozenset[bytes](), False),
+        (strangers, known, False),  # another service of the same site is vouched for
+        (strangers, frozenset({strangers[0].uid}), True),
+        ((own, strangers[1]), frozenset[bytes](), True),
+    ):
+        stage = Stage(
+            a_site(OPEN_CAMERA, guest_allowed=True, services=services), stateless_services=vouched
+        )
         service, client = stage.service(1, OPEN_CAMERA), stage.client(0, 0, OPEN_CAMERA)
         stage.heard(service), stage.heard(client)
         stage.say(client, connect.ConnectionRequest(TCP, UID, 1, 554))

@@ -94,7 +94,10 @@ class Replay:
         secret = Secret(recording.raw["accounts"]["proxy"]["secret_key"])
         entry = ProxyEntry(1, secret, ipaddress.IPv4Address(PROXY_IPV4))
         self._shared = Resources(
-            scripted(spoken), ProxyDirectory((entry,)), itertools.count(1), stateless_guests_pass
+            scripted(spoken),
+            ProxyDirectory((entry,)),
+            itertools.count(1),
+            frozenset(account.uid for account in recording.services if stateless_guests_pass),
         )
         self.snapshots = {
             site["site_id"]: initial(spoken, site) for site in recording.raw["accounts"]["sites"]

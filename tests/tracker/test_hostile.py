@@ -167,16 +167,20 @@ async def test_a_taken_port_is_said_in_words(open_server: OpenServer) -> None:
             )
             with pytest.raises(HostError, match="taken by another program"):
                 await second.start()
-            with pytest.raises(InvalidInput):
-                TrackerServer(
-                    TrackerSettings(public_ipv4="2001:db8::1"),
-                    registry=server.registry,
-                    proxies=ProxyDirectory(()),
-                    notices=NoticeHub(),
-                    clock=SystemClock(),
-                    entropy=SystemEntropy(),
-                    room=room,
-                )
+            for impossible in (
+                TrackerSettings(public_ipv4="2001:db8::1"),
+                TrackerSettings(stateless_guest_services=("Front Door",)),
+            ):
+                with pytest.raises(InvalidInput):
+                    TrackerServer(
+                        impossible,
+                        registry=server.registry,
+                        proxies=ProxyDirectory(()),
+                        notices=NoticeHub(),
+                        clock=SystemClock(),
+                        entropy=SystemEntropy(),
+                        room=room,
+                    )
 
 
 async def test_a_storm_of_logins_is_served(open_server: OpenServer) -> None:
