@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -82,6 +83,7 @@ class HealthWatch:
         self._flows: set[Flow] = set()
         self._carried = -1
         self._pause = FIRST_RETRY_SECONDS
+        self._looked = -math.inf
 
     def hint(self) -> None:
         """Look now: something was heard of the camera."""
@@ -92,9 +94,13 @@ class HealthWatch:
         self._flows.add(flow)
 
     def carried(self, flow: Flow) -> None:
-        """A client has left."""
+        """A client has left: look, unless that was done within `health_seconds`.
+
+        Clients that come and go all the time must not make a camera busy with our questions.
+        """
         self._flows.discard(flow)
-        self.hint()
+        if _now() - self._looked >= self._camera.settings.health_seconds:
+            self.hint()
 
     async def _flowing(self) -> bool:
         """Tell whether any stream brought an octet since the last question."""
@@ -121,6 +127,7 @@ class HealthWatch:
             return settings.health_seconds
         if camera.state is CameraState.ONLINE and await self._flowing():
             return settings.health_seconds
+        self._looked = _now()
         try:
             await look(camera, settings.health_answer_seconds)
         except GatewayError as error:
@@ -144,6 +151,10 @@ class HealthWatch:
         else:
             camera.set_state(CameraState.ONLINE)
         return settings.health_seconds
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _sentence(error: GatewayError) -> str:

@@ -114,7 +114,7 @@ TRAPS = (
     _trap("S32", "two events of one name are refused",
           "registry/test_structure::test_two_events_of_one_name_are_refused_whole"),
     # -- 02
-    _trap("T1", "a stateless guest is refused in the place of services not known to take it; ours do",
+    _trap("T1", "stateless guests are refused in the place of services not known to take them",
           f"{RELAYING}::test_stateless_guests_are_refused_in_the_services_place",
           f"{REPLAY}::test_stateless_guests_pass_where_the_setting_says_so",
           f"{SERVICE}::test_decisions"),
