@@ -104,6 +104,8 @@ class Admission:
         if service is None:
             presence.dismiss(peer, ErrorCode.SERVICE_NOT_REGISTERED)
             return
+        if self._overtaken(peer, presence.services.get(peer.id)):
+            return
         profile = state.profile
         stored = (service.service_type, service.contract_author, service.ss_hash)
         if (profile.service_type, profile.contract_author, profile.ss_hash) != stored:
@@ -125,6 +127,8 @@ class Admission:
         service = presence.snapshot.service(peer.id)
         if service is None:
             presence.dismiss(peer, ErrorCode.SERVICE_NOT_REGISTERED)
+            return
+        if self._overtaken(peer, presence.services.get(peer.id)):
             return
         structure, version = upload.structure, upload.version or ""
         ss_hash = structure_hash(structure)
@@ -188,6 +192,18 @@ class Admission:
                 presence.send(peer, LastStorageUid(service.storage_uid))
         presence.send(peer, ServiceOnline())
 
+    def _overtaken(self, peer: Peer, installed: Peer | None) -> bool:
+        """Close the connection of an account that has come in by a later one meanwhile.
+
+        What it said was under way for long; mostly its program is gone or has connected anew, and
+        must not be the end of the one that is there (error 100 or 101). One that lives comes back
+        after a second and is judged as 01 section 9.4 says.
+        """
+        if installed is None or installed.connection < peer.connection:
+            return False
+        self._presence.drop(peer)
+        return True
+
     def _replace(self, peer: Peer, old: Peer | None) -> bool:
         """Send away an installed connection of the same account (01 section 9.4).
 
@@ -219,10 +235,13 @@ class Admission:
         """Ask a client that has logged in what it is."""
         self._presence.send(peer, GetState())
 
-    def take_client_state(self, peer: ClientPeer, state: ClientState) -> None:
-        """Judge a client and bring it up to date."""
+    def take_client_state(self, peer: ClientPeer, state: ClientState) -> ClientPeer | None:
+        """Judge a client and bring it up to date; return the one whose place it took."""
         presence = self._presence
         site = presence.snapshot
+        installed = None if peer.stateless else presence.clients.get(peer.id)
+        if self._overtaken(peer, installed):
+            return None
         peer.service_type, peer.contract_author = state.service_type, state.contract_author
         arrival = peer.arrival
         if not peer.stateless:
@@ -231,7 +250,7 @@ class Admission:
                     peer.id, state.service_type, state.contract_author, state.description or ""
                 )
             )
-            self._replace(peer, presence.clients.get(peer.id))
+            self._replace(peer, installed)
         peer.status, peer.acting = judge_client(site, peer)
         if peer.acting is None:
             presence.send(peer, ClientParked(site.uid, peer.status))
@@ -245,6 +264,7 @@ class Admission:
         timed = PING_PERIOD_MIN <= arrival.ping_period <= PING_PERIOD_MAX
         if timed and peer.status is not ClientStatus.SITE_BLANK:
             presence.send(peer, Params(arrival.ping_period))
+        return installed
 
     def _bring_up_to_date(self, peer: ClientPeer, acting: Member, state: ClientState) -> None:
         presence, roster = self._presence, self.roster

@@ -229,8 +229,7 @@ class Site:
 
     def _from_client(self, peer: ClientPeer, message: Message, now: float) -> None:
         if isinstance(message, ClientState):
-            replaced = self._presence.clients.get(peer.id) if not peer.stateless else None
-            self._admission.take_client_state(peer, message)
+            replaced = self._admission.take_client_state(peer, message)
             if replaced is not None:
                 self._forget(replaced)
         elif peer.online:

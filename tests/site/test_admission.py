@@ -7,10 +7,20 @@ from typing import Any
 
 import pytest
 
-from gateway.model.kinds import ClientStatus, GuestSupport, ServiceStatus, SiteKind
+from gateway.model.kinds import (
+    ClientCategory,
+    ClientStatus,
+    GuestSupport,
+    ServiceStatus,
+    SiteKind,
+    UserKind,
+)
 from gateway.site.happenings import (
     BuildEnded,
     BuildSite,
+    ClientArrived,
+    Close,
+    ServiceArrived,
     SiteDropped,
     StoreDescription,
     StoreSeen,
@@ -29,12 +39,17 @@ from gateway.wire.groups import (
 from gateway.wire.installer import (
     ClientOnline,
     ClientParked,
+    ClientState,
     GetSiteStructure,
     GetState,
     HostnameChanged,
+    MembershipState,
     Params,
     ServiceOnline,
     ServiceParked,
+    ServiceState,
+    SiteProfile,
+    UploadSiteStructure,
 )
 from gateway.wire.membership import (
     ActingGuest,
@@ -296,6 +311,48 @@ def test_the_same_client_twice() -> None:
     assert len(stage.site.view()) == 1
     stage.client(501)
     assert stage.ended[second] is None
+
+
+@pytest.mark.parametrize("restored", [False, True])
+@pytest.mark.parametrize("upload", [False, True])
+def test_a_service_that_was_overtaken_by_a_later_connection(restored: bool, upload: bool) -> None:
+    """The program was restarted while the last words of the old one were lost on their way."""
+    stage = Stage()
+    client = stage.client()
+    stage.do(ServiceArrived(-1, 1, b"x" * 16, restored))
+    newer = stage.service(1)
+    stage.heard(newer)
+    stage.heard(client)
+    known = stage.site.snapshot.services
+    profile = SiteProfile(CAMERA.service_type, CAMERA.contract_author, structure_hash(CAMERA))
+    state = ServiceState(profile, "0.9", MembershipState())
+    effects = stage.say(-1, UploadSiteStructure(OTHER_EVENTS, "0.9") if upload else state)
+    assert stage.ended == {-1: None}
+    assert effects == [Close(-1)]
+    assert stage.heard(newer) == stage.heard(client) == []
+    assert [live.status for live in stage.site.view()] == [ServiceStatus.ONLINE] * 2
+    assert stage.site.snapshot.services == known
+    stage.leave(-1)
+    # If its program does live, it comes back and is the older one of 01 section 9.4.
+    stage.service(1, channel=b"x" * 16, restored=True)
+    assert stage.ended[newer] is ErrorCode.DUPLICATED_SERVICE_UID_USAGE
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_a_client_that_was_overtaken_by_a_later_connection(restored: bool) -> None:
+    stage = Stage()
+    category = ClientCategory.MULTI_SERVICE
+    stage.do(ClientArrived(-1, 501, OWNER, UserKind.OWNER, category, b"x" * 16, restored))
+    newer = stage.client(501)
+    state = ClientState(CAMERA.service_type, CAMERA.contract_author, "old", None, None)
+    assert stage.say(-1, state) == [Close(-1)]
+    stage.leave(-1)
+    service = stage.service(1)
+    assert ServiceOnlineInGroup(1) in stage.heard(newer)
+    assert service not in stage.ended
+    assert newer not in stage.ended
+    stage.client(501, channel=b"x" * 16, restored=True)
+    assert stage.ended[newer] is ErrorCode.DUPLICATED_CLIENT_KEY_USAGE
 
 
 def test_a_replacement_that_is_parked_is_told_to_the_clients() -> None:
