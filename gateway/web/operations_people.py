@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway.access.operators import Action
-from gateway.base.errors import InvalidInput
+from gateway.base.errors import Conflict, InvalidInput
 from gateway.base.secret import Secret
 from gateway.model.kinds import UserKind
 from gateway.model.sites import Client
@@ -107,6 +107,32 @@ USER_DEDICATE = Operation(
     summary="Have a user take only what it is given explicitly, or the defaults too.",
     fields=(fields.flag("dedicated"),),
     within=lambda tx, call: members.set_dedicated(tx, call.id(Kind.USER), call.values["dedicated"]),
+    shape=shapes.USER,
+)
+
+
+def _edit_user(tx: Tx, call: Call) -> Any:
+    user = members.get_user(tx, call.id(Kind.USER))
+    if user.kind in (UserKind.PRIVATE, UserKind.CONTACT):
+        members.rename_user(tx, user.id, call.values["name"])
+        members.set_dedicated(tx, user.id, bool(call.values["dedicated"]))
+    elif call.values["dedicated"] or call.values["name"] not in ("", user.name):
+        raise Conflict(f"{user.name} belongs to the domain. It can only be enabled or disabled.")
+    return members.set_user_enabled(tx, user.id, not call.values["disabled"])
+
+
+USER_EDIT = Operation(
+    name="user.edit",
+    action=Action.MANAGE_DOMAIN,
+    kind=Kind.USER,
+    summary="Set a user's name, and whether it is disabled or dedicated; of Owner and Guest only "
+    "the second.",
+    fields=(
+        fields.text("name", required=False, maximum=36),
+        fields.flag("disabled", required=False, default=False),
+        fields.flag("dedicated", required=False, default=False),
+    ),
+    within=_edit_user,
     shape=shapes.USER,
 )
 USER_DELETE = Operation(

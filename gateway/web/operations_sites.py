@@ -240,9 +240,12 @@ SITE_DELETE = Operation(
 )
 
 
-def _delete_site(tx: Tx, site_id: int) -> None:
+def _delete_site(tx: Tx, site_id: int) -> int:
+    """Delete a site; return its domain's id, for the page that comes next."""
     refuse_with_cameras(tx, site_id)
+    domain_id = sites.get(tx, site_id).domain_id
     sites.delete(tx, site_id)
+    return domain_id
 
 
 # -- services ----------------------------------------------------------------------------------

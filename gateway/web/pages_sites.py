@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.access.operators import Action
 from gateway.model.contacts import Contact
-from gateway.model.kinds import GuestSupport, UserKind
+from gateway.model.kinds import GuestSupport, SiteKind, UserKind
 from gateway.model.sites import Client, Domain, DomainUser, Role, Service, Site, shared_guest_uri
 from gateway.registry import clients, contacts, devices, domains, members, services, sites
 from gateway.registry.database import Reader
@@ -15,7 +15,18 @@ from gateway.registry.members import UserRights
 from gateway.registry.recent import What
 from gateway.web.authority import Kind
 from gateway.web.operations_people import CLIENT_PING, ClientRow, client_row, shown_clients
-from gateway.web.operations_sites import ServiceRow, service_row
+from gateway.web.operations_sites import (
+    SERVICE_APPLY,
+    SERVICE_ENABLE,
+    SERVICE_PASSWORD,
+    SERVICE_PING,
+    SERVICE_RENAME,
+    SITE_ENABLE,
+    SITE_MULTI,
+    SITE_RENAME,
+    ServiceRow,
+    service_row,
+)
 from gateway.web.pages_contacts import remember
 from gateway.web.routing import Page, Rendered, View
 
@@ -23,6 +34,20 @@ if TYPE_CHECKING:
     from gateway.web.desk import Desk
 
 Shareable = tuple[Contact, ...]
+
+_SITE_TABS = {
+    SITE_RENAME.name: "description",
+    SITE_ENABLE.name: "status",
+    SITE_MULTI.name: "hosting",
+}
+_SERVICE_TABS = {
+    SERVICE_PASSWORD.name: "account",
+    SERVICE_RENAME.name: "hostname",
+    SERVICE_ENABLE.name: "status",
+    SERVICE_PING.name: "ping",
+    SERVICE_APPLY.name: "structure",
+}
+"""Which editor shows again what was refused."""
 
 
 def service_fault(site: Site, service: Service) -> str:
@@ -120,7 +145,13 @@ async def my_domains(desk: Desk, page: Page) -> Rendered:
     topics = [f"domain:{domain.id}" for domain, _, _ in found]
     return Rendered(
         "domains.html",
-        {"domains": found, "site_state": site_state},
+        {
+            "domains": found,
+            "site_state": site_state,
+            "editing": bool(page.failed and page.failed != "domain.add")
+            or bool(page.query.get("edit")),
+            "open_domain": page.opened(Kind.DOMAIN, "domain"),
+        },
         (*topics, f"owner:{owner_id}"),
     )
 
@@ -129,25 +160,24 @@ async def domain(desk: Desk, page: Page) -> Rendered:
     """USER LIST and SITE LIST of a domain."""
     domain_id = page.call.id(Kind.DOMAIN)
 
-    def read(reader: Reader) -> tuple[Domain, tuple[DomainUser, ...], list[SiteFacts], Shareable]:
-        found = domains.get(reader, domain_id)
+    def read(reader: Reader) -> tuple[Domain, tuple[DomainUser, ...], list[SiteFacts]]:
         return (
-            found,
+            domains.get(reader, domain_id),
             members.list_users(reader, domain_id),
             [site_facts(reader, site.id) for site in sites.list_for(reader, domain_id)],
-            contacts.to_share_with(reader, found.owner_id),
         )
 
-    found, users, of_sites, to_share_with = await desk.read(read)
+    found, users, of_sites = await desk.read(read)
     await remember(desk, page, What.DOMAIN, domain_id)
     topics = (f"domain:{domain_id}", *(f"site:{facts.site.id}" for facts in of_sites))
+    shared = ((facts.site.id, _shared_uri(desk, page, facts.site)) for facts in of_sites)
     return Rendered(
         "domain.html",
         {
             "domain": found,
             "users": users,
-            "contacts": to_share_with,
             "sites": of_sites,
+            "shared_uris": {site_id: uri for site_id, uri in shared if uri},
             "open_user": page.opened(Kind.USER, "user"),
             "site_state": site_state,
             "service_fault": service_fault,
@@ -156,12 +186,27 @@ async def domain(desk: Desk, page: Page) -> Rendered:
     )
 
 
+async def new_user(desk: Desk, page: Page) -> Rendered:
+    """NEW USER: PRIVATE USER, CONTACT USER, EXISTING USERS (guide 9.2.1)."""
+    domain_id = page.call.id(Kind.DOMAIN)
+
+    def read(reader: Reader) -> tuple[Domain, tuple[DomainUser, ...], Shareable]:
+        found = domains.get(reader, domain_id)
+        users = members.list_users(reader, domain_id)
+        return found, users, contacts.to_share_with(reader, found.owner_id)
+
+    found, users, to_share_with = await desk.read(read)
+    back = page.number("site") or _typed_number(page, "back")
+    return Rendered(
+        "user_new.html",
+        {"domain": found, "users": users, "contacts": to_share_with, "back": back},
+    )
+
+
 async def site(desk: Desk, page: Page) -> Rendered:
     """SITE CONFIGURATION."""
     site_id = page.call.id(Kind.SITE)
-    facts, client_count = await desk.read(
-        lambda reader: (site_facts(reader, site_id), len(clients.list_for(reader, site_id)))
-    )
+    facts = await desk.read(lambda reader: site_facts(reader, site_id))
     rows: list[ServiceRow] = [service_row(desk, page.call, each) for each in facts.services]
     return Rendered(
         "site.html",
@@ -169,15 +214,39 @@ async def site(desk: Desk, page: Page) -> Rendered:
             "facts": facts,
             "site": facts.site,
             "rows": rows,
-            "client_count": client_count,
             "open_service": page.opened(Kind.SERVICE, "service"),
-            "open_user": _typed_user(page) or page.number("user"),
+            "open_user": _typed_number(page, "user_id") or page.number("user"),
+            "edit": _SITE_TABS.get(page.failed) or page.query.get("edit", ""),
+            "tab": _SERVICE_TABS.get(page.failed) or _service_tab(page, facts.site),
             "site_state": site_state,
             "service_fault": service_fault,
             "shared_uri": _shared_uri(desk, page, facts.site),
         },
         (f"site:{site_id}", f"domain:{facts.domain.id}", "cameras"),
     )
+
+
+def _service_tab(page: Page, found: Site) -> str:
+    """Return which editor of a service is open: account first, where one is opened by a click."""
+    multi = found.kind is SiteKind.MULTI_SERVICE
+    shown = "account" if multi or page.shown is not None else ""
+    return page.query.get("tab", "account" if page.number("service") else shown)
+
+
+async def delete_site(desk: Desk, page: Page) -> Rendered:
+    """DELETE SITE: what goes with it, and the question (guide 6.3.3)."""
+    site_id = page.call.id(Kind.SITE)
+
+    def read(reader: Reader) -> dict[str, object]:
+        found = sites.get(reader, site_id)
+        return {
+            "site": found,
+            "domain": domains.get(reader, found.domain_id),
+            "services": len(services.list_for(reader, site_id)),
+            "clients": len(clients.list_for(reader, site_id)),
+        }
+
+    return Rendered("site_delete.html", await desk.read(read))
 
 
 async def client_management(desk: Desk, page: Page) -> Rendered:
@@ -213,9 +282,9 @@ async def client_management(desk: Desk, page: Page) -> Rendered:
     )
 
 
-def _typed_user(page: Page) -> int:
-    """Return the user whose roles were just refused, so that the boxes stay open."""
-    typed = str(page.typed.get("user_id", "")) if page.failed else ""
+def _typed_number(page: Page, name: str) -> int:
+    """Return a number of the form that was just refused, so that what it is about stays open."""
+    typed = str(page.typed.get(name, "")) if page.failed else ""
     return int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 19 else 0
 
 
@@ -227,5 +296,7 @@ def _shared_uri(desk: Desk, page: Page, found: Site) -> str:
 
 MY_DOMAINS = View(Action.VIEW_DOMAIN, Kind.ACCOUNT, my_domains)
 DOMAIN = View(Action.VIEW_DOMAIN, Kind.DOMAIN, domain)
+NEW_USER = View(Action.VIEW_DOMAIN, Kind.DOMAIN, new_user)
 SITE = View(Action.VIEW_DOMAIN, Kind.SITE, site)
+DELETE_SITE = View(Action.VIEW_DOMAIN, Kind.SITE, delete_site)
 CLIENTS = View(Action.VIEW_DOMAIN, Kind.SITE, client_management)

@@ -46,6 +46,8 @@ class Renderer:
     def __init__(self, clock: Clock, machine_name: str) -> None:
         self._clock = clock
         self.machine_name = machine_name
+        self.management_url = ""
+        """How links call these pages; "" while nobody has said so: as the visitor does."""
         here = resources.files("gateway.web")
         self.static = {
             entry.name: StaticFile(entry.name, entry.read_bytes())
@@ -78,10 +80,13 @@ class Renderer:
 
     def page(self, rendered: Rendered, page: Page, status: int = 200) -> web.Response:
         """Return a page of a view."""
+        request = page.request
         values = {
             "page": page,
+            "origin": self.management_url or f"{request.scheme}://{request.host}",
             "visitor": page.call.visitor,
             "topics": rendered.topics if page.request.method == "GET" else (),
+            "since": page.since,
             "csrf": page.call.visitor.csrf,
             "here": page.request.path,
             "done": page.request.query.get("done", ""),
@@ -93,7 +98,10 @@ class Renderer:
         self, template: str, values: Mapping[str, Any], *, visitor: Visitor, status: int = 200
     ) -> web.Response:
         """Return a page that is no view: signing in, setting up, an error."""
-        base = {"visitor": visitor, "topics": (), "csrf": visitor.csrf, "here": "", "done": ""}
+        base = {
+            "visitor": visitor, "topics": (), "since": 0, "csrf": visitor.csrf, "here": "",
+            "done": "",
+        }  # fmt: skip
         return self._html(template, {**base, **values}, status)
 
     def problem_page(self, problem: Problem, visitor: Visitor) -> web.Response:

@@ -90,7 +90,7 @@ class WebServer:
             clock=clock,
             entropy=entropy,
             renderer=Renderer(clock, socket.gethostname()),
-            hub=EventHub(settings.event_streams_max),
+            hub=EventHub(settings.event_streams_max, int(clock.wall() * 1000)),
             throttle=Throttle(clock.monotonic),
             probes=ProbeDrawer(),
             server_address=server_address,
@@ -227,7 +227,7 @@ class WebServer:
         """Take over what an administrator set: the names that URIs and links carry."""
         chosen = await self._registry.read(server_settings.load)
         self.desk.server_address = chosen.server_address or self._given_address
-        self.desk.management_url = chosen.management_url
+        self.desk.management_url = self.desk.renderer.management_url = chosen.management_url
         host = urlsplit(chosen.management_url).hostname or ""
         self._gate.host_names = own_names(*self._names, chosen.server_address, host)
 

@@ -5,11 +5,14 @@ Nothing is served that does not stand here; the tests go through it line by line
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from gateway.access.operators import Action
 from gateway.web import (
     entry,
+    fields,
     openapi,
     pages_box,
     pages_cameras,
@@ -24,7 +27,7 @@ from gateway.web import operations_contacts as contacts
 from gateway.web import operations_people as people
 from gateway.web import operations_sites as places
 from gateway.web.authority import Kind
-from gateway.web.routing import Call, Handler, Route, Side, ask, form, page, tell
+from gateway.web.routing import Call, Handler, Operation, Route, Side, ask, form, page, tell
 
 
 def _open(method: str, path: str, side: Side, handler: Handler, summary: str = "") -> Route:
@@ -48,6 +51,11 @@ def _service(call: Call, service: Any) -> str:
     return f"{_site(call)}?service={service.service.id}#service-{service.service.id}"
 
 
+def _service_tab(tab: str) -> Callable[[Call, Any], str]:
+    """Return what leads back to the editor of a service that was just used."""
+    return lambda call, row: _service(call, row).replace("#", f"&tab={tab}#")
+
+
 def _clients(call: Call, _: Any = None) -> str:
     return f"/sites/{call.id(Kind.SITE)}/clients"
 
@@ -61,7 +69,19 @@ def _domain(call: Call, _: Any = None) -> str:
 
 
 def _user(_: Call, user: Any) -> str:
-    return f"/domains/{user.domain_id}?user={user.id}#user-{user.id}"
+    return f"/domains/{user.domain_id}?done=user.edit#user-{user.id}"
+
+
+def _with_back(operation: Operation) -> Operation:
+    """Return an operation whose form says which site's page it was opened from."""
+    return dataclasses.replace(
+        operation, fields=(*operation.fields, fields.number("back", required=False))
+    )
+
+
+def _user_added(call: Call, _: Any) -> str:
+    back = call.values["back"]
+    return f"/sites/{back}?done=user.add#users" if back else f"{_domain(call)}?done=user.add#users"
 
 
 def _camera(call: Call, _: Any) -> str:
@@ -123,33 +143,34 @@ PAGES: tuple[Route, ...] = (
     page("/domains/{domain}", pages_sites.DOMAIN),
     form("/domains/{domain}/name", places.DOMAIN_RENAME, pages_sites.DOMAIN, _domain),
     form(
+        "/domains/{domain}/rename", places.DOMAIN_RENAME, pages_sites.MY_DOMAINS,
+        lambda _call, _: "/domains?edit=1&done=domain.rename",
+    ),
+    form(
         "/domains/{domain}/delete", places.DOMAIN_DELETE, pages_sites.DOMAIN,
-        lambda _call, _: "/domains?done=domain.delete",
+        lambda _call, _: "/domains?edit=1&done=domain.delete",
     ),
     form(
         "/domains/{domain}/sites", places.SITE_ADD, pages_sites.DOMAIN,
         lambda _, site: f"/sites/{site.id}",
     ),
+    page("/domains/{domain}/users/new", pages_sites.NEW_USER),
+    form("/domains/{domain}/users", _with_back(people.USER_ADD), pages_sites.NEW_USER, _user_added),
     form(
-        "/domains/{domain}/users", people.USER_ADD, pages_sites.DOMAIN,
-        lambda call, _: f"{_domain(call)}?done=user.add#users",
+        "/domains/{domain}/contact-users", _with_back(contacts.USER_SHARE), pages_sites.NEW_USER,
+        _user_added,
     ),
-    form(
-        "/domains/{domain}/contact-users", contacts.USER_SHARE, pages_sites.DOMAIN,
-        lambda call, _: f"{_domain(call)}?done=user.add#users",
-    ),
-    form("/domains/{domain}/users/{user}/name", people.USER_RENAME, pages_sites.DOMAIN, _user),
-    form("/domains/{domain}/users/{user}/enabled", people.USER_ENABLE, pages_sites.DOMAIN, _user),
-    form(
-        "/domains/{domain}/users/{user}/dedicated", people.USER_DEDICATE, pages_sites.DOMAIN, _user
-    ),
+    form("/domains/{domain}/users/{user}", people.USER_EDIT, pages_sites.DOMAIN, _user),
     form(
         "/domains/{domain}/users/{user}/delete", people.USER_DELETE, pages_sites.DOMAIN,
         lambda call, _: f"{_domain(call)}?done=user.delete#users",
     ),
     page("/sites/{site}", pages_sites.SITE),
     form("/sites/{site}/description", places.SITE_RENAME, pages_sites.SITE, _site),
-    form("/sites/{site}/enabled", places.SITE_ENABLE, pages_sites.SITE, _site),
+    form(
+        "/sites/{site}/enabled", places.SITE_ENABLE, pages_sites.SITE,
+        lambda call, _: f"{_site(call)}?edit=status#site-editor",
+    ),
     form("/sites/{site}/multi", places.SITE_MULTI, pages_sites.SITE, _site),
     form("/sites/{site}/guests", places.SITE_GUESTS, pages_sites.SITE, _site_user),
     form("/sites/{site}/default-role", places.SITE_DEFAULT_ROLE, pages_sites.SITE, _site_user),
@@ -157,9 +178,10 @@ PAGES: tuple[Route, ...] = (
     form("/sites/{site}/roles", people.RIGHTS_ROLES, pages_sites.SITE, _site_user),
     form("/sites/{site}/users", people.RIGHTS_ADD, pages_sites.SITE, _site_user),
     form("/sites/{site}/users/remove", people.RIGHTS_REMOVE, pages_sites.SITE, _site_user),
+    page("/sites/{site}/delete", pages_sites.DELETE_SITE),
     form(
-        "/sites/{site}/delete", places.SITE_DELETE, pages_sites.SITE,
-        lambda _call, _: "/domains?done=site.delete",
+        "/sites/{site}/delete", places.SITE_DELETE, pages_sites.DELETE_SITE,
+        lambda _, domain_id: f"/domains/{domain_id}?done=site.delete",
     ),
     form("/sites/{site}/services", places.SERVICE_ADD, pages_sites.SITE, _service),
     form(
@@ -168,15 +190,15 @@ PAGES: tuple[Route, ...] = (
     ),
     form(
         "/sites/{site}/services/{service}/hostname", places.SERVICE_RENAME, pages_sites.SITE,
-        _service,
+        _service_tab("hostname"),
     ),
     form(
         "/sites/{site}/services/{service}/enabled", places.SERVICE_ENABLE, pages_sites.SITE,
-        _service,
+        _service_tab("status"),
     ),
     form(
         "/sites/{site}/services/{service}/ping-period", places.SERVICE_PING, pages_sites.SITE,
-        _service,
+        _service_tab("ping"),
     ),
     form(
         "/sites/{site}/services/{service}/structure", places.SERVICE_APPLY, pages_sites.SITE,
@@ -246,6 +268,7 @@ API: tuple[Route, ...] = (
     tell("DELETE", "/services/{service}", places.SERVICE_DELETE),
     ask("/domains/{domain}/users", people.USER_LIST),
     tell("POST", "/domains/{domain}/users", people.USER_ADD, 201),
+    tell("PUT", "/users/{user}", people.USER_EDIT),
     tell("PUT", "/users/{user}/name", people.USER_RENAME),
     tell("PUT", "/users/{user}/enabled", people.USER_ENABLE),
     tell("PUT", "/users/{user}/dedicated", people.USER_DEDICATE),

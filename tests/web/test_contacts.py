@@ -120,7 +120,7 @@ async def test_con_15_shr_21_the_owner_makes_a_user_and_the_partner_does_the_res
         domain, site, _ = await found.rig.registry.write(
             lambda tx: build_site(tx, found.markus_id, "Office Automation")
         )
-        assert "Share with this contact" in await text_of(found.markus, f"/domains/{domain}")
+        assert "choose a contact" in await text_of(found.markus, f"/domains/{domain}/users/new")
         await sent(
             found.markus,
             f"/domains/{domain}/contact-users",

@@ -51,6 +51,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "service.ping-period": {"ping_period": 30},
     "user.add": {"name": "Another"},
     "user.rename": {"name": "Another"},
+    "user.edit": {"name": "Another"},
     "user.enable": {"enabled": True},
     "user.dedicate": {"dedicated": False},
     "client.ping-period": {"ping_period": 30},

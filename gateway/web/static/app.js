@@ -43,6 +43,10 @@
   });
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+    if (event.target.matches("select[data-fills]")) {
+      const chosen = event.target.selectedOptions[0];
+      document.getElementById(event.target.dataset.fills).value = chosen?.dataset.default || "";
+    }
   });
   document.addEventListener("submit", (event) => {
     const button = event.submitter;
@@ -89,7 +93,8 @@
     localize(document);
     return;
   }
-  const address = "/events?" + topics.map((topic) => "topic=" + encodeURIComponent(topic)).join("&");
+  const address = "/events?" + topics.map((topic) => "topic=" + encodeURIComponent(topic)).join("&")
+    + "&since=" + (document.body.dataset.since || "");
   const shown = new WeakMap();
   for (const region of document.querySelectorAll("[data-live]")) shown.set(region, region.innerHTML);
   localize(document);
@@ -113,8 +118,10 @@
     const badge = document.getElementById("waiting");
     const counted = fresh.getElementById("waiting");
     if (badge && counted && badge.outerHTML !== counted.outerHTML) badge.replaceWith(counted);
-    // What the page follows has changed too, so it is made anew, unless something is being typed.
-    if (fresh.body.dataset.topics !== document.body.dataset.topics
+    // What the page follows or consists of has changed, so it is made anew, unless one is typing.
+    const regions = (page) => [...page.querySelectorAll("[data-live]")].map((one) => one.id).join();
+    if ((fresh.body.dataset.topics !== document.body.dataset.topics
+         || regions(fresh) !== regions(document))
         && ![...document.querySelectorAll("[data-live]")].some(beingUsed)) {
       location.reload();
       return;
