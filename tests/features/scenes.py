@@ -40,9 +40,10 @@ class Scene:
         return next(iter(self.sites.values()))
 
     async def add_site(
-        self, name: str, kind: SiteKind, structure: SiteStructure, *hostnames: str
-    ) -> int:
-        """Make a site, connect its devices, wait until all are online."""
+        self, name: str, kind: SiteKind, structure: SiteStructure, *hostnames: str,
+        versions: tuple[str, ...] = (),
+    ) -> int:  # fmt: skip
+        """Make a site, connect its devices, wait until all are online; "1.0" is their version."""
         world = self.world
 
         def make(tx: Any) -> tuple[int, list[tuple[str, Secret]]]:
@@ -60,7 +61,8 @@ class Scene:
         started = []
         for number, (uri, password) in enumerate(accounts):
             # One of many builds the site; the others come when it is built.
-            device = await world.device(uri, password.reveal(), structure, "1.0")
+            version = versions[number] if versions else "1.0"
+            device = await world.device(uri, password.reveal(), structure, version)
             started.append(device)
             if number == 0:
                 await until(lambda: started[0].status is ServiceStatus.ONLINE)
@@ -114,21 +116,28 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def john(state: Path, *, cameras: int = 4, **more: Any) -> AsyncIterator[Scene]:
+async def john(
+    state: Path, *, cameras: int = 4, names: tuple[str, ...] = CAMERAS,
+    versions: tuple[str, ...] = (), **more: Any,
+) -> AsyncIterator[Scene]:  # fmt: skip
     """John's SITE_1 with cameras online; Owner is Administrator there, Alison is User."""
     async with open_world(state, **more) as world:
         owner, (domain,) = await world.person(
             "John", "john", Authority.PROVIDER, "Home Surveillance"
         )
         scene = Scene(world, owner, domain)
-        await scene.add_site("SITE_1", SiteKind.MULTI_SERVICE, CAMERA, *CAMERAS[:cameras])
+        await scene.add_site(
+            "SITE_1", SiteKind.MULTI_SERVICE, CAMERA, *names[:cameras], versions=versions[:cameras]
+        )
         await scene._learn_users()
         await scene.add_user("Alison", "SITE_1", "User")
         yield scene
 
 
 @contextlib.asynccontextmanager
-async def markus(state: Path, **more: Any) -> AsyncIterator[Scene]:
+async def markus(
+    state: Path, *, julia_is: Authority = Authority.CONSUMER, **more: Any
+) -> AsyncIterator[Scene]:
     """Markus's *Office Automation*, shared with his contact Julia Robinson (account "julia").
 
     `scene.users["Julia"]` is Julia's account, `scene.users["Robinson"]` the Contact user for her.
@@ -137,7 +146,7 @@ async def markus(state: Path, **more: Any) -> AsyncIterator[Scene]:
         owner, (domain,) = await world.person(
             "Markus Schmidt", "markus", Authority.PROVIDER, "Office Automation"
         )
-        julia, _ = await world.person("Julia Robinson", "julia", Authority.CONSUMER)
+        julia, _ = await world.person("Julia Robinson", "julia", julia_is)
         scene = Scene(world, owner, domain)
         await scene.add_site("Alarm System", SiteKind.SINGLE_SERVICE, PLAIN)
         await scene.add_site("Surveillance System", SiteKind.MULTI_SERVICE, CAMERA, *CAMERAS)
@@ -162,4 +171,16 @@ async def markus(state: Path, **more: Any) -> AsyncIterator[Scene]:
         alarm, robinson = scene.sites["Alarm System"], scene.users["Robinson"]
         await world.registry.write(lambda tx: members.add_site_user(tx, alarm, robinson))
         scene.users["Julia"] = julia
+        yield scene
+
+
+@contextlib.asynccontextmanager
+async def nothing_yet(state: Path, **more: Any) -> AsyncIterator[Scene]:
+    """John's *Home Surveillance* as it is made: Owner and Guest, no site."""
+    async with open_world(state, **more) as world:
+        owner, (domain,) = await world.person(
+            "John", "john", Authority.PROVIDER, "Home Surveillance"
+        )
+        scene = Scene(world, owner, domain)
+        await scene._learn_users()
         yield scene
