@@ -8,6 +8,7 @@ from gateway.model.kinds import GuestSupport, SiteKind
 from gateway.model.sites import Site
 from gateway.registry import credentials, domains
 from gateway.registry.changes import (
+    DomainChanged,
     ServiceAdded,
     SiteAdded,
     SiteChanged,
@@ -50,6 +51,7 @@ def add(
         created_at=tx.now,
     )
     tx.changed(SiteAdded(site_id))
+    tx.changed(DomainChanged(domain_id))
     if kind is SiteKind.SINGLE_SERVICE:
         insert_service(tx, site_id, "")
     return get(tx, site_id)

@@ -116,6 +116,7 @@ class Desk:
     async def _show(self, route: Route, page: Page, status: int = 200) -> web.Response:
         if route.view is None:
             raise TypeError(f"{route.path} has no view")
+        page.since = self.hub.count
         rendered = await route.view.make(self, page)
         return self.renderer.page(rendered, page, status)
 

@@ -15,6 +15,8 @@ from gateway.registry.changes import Change
 
 TOPICS_MAX = 64
 """Topics of one page: a domain page has one for each of its 50 sites."""
+TOPICS_KEPT = 4096
+"""Topics whose last change is remembered, for pages that were made before it and follow later."""
 STREAMS_PER_SOURCE = 24
 """Streams of one address; a browser opens one for each tab."""
 
@@ -54,22 +56,36 @@ class EventStream:
 
 
 class EventHub:
-    """Hands each change to the pages that show it."""
+    """Hands each change to the pages that show it.
 
-    def __init__(self, streams_max: int) -> None:
+    `count` numbers the changes, from `first` on: a page says at which it was made, and is told what
+    changed between that and the beginning of its stream.
+    """
+
+    def __init__(self, streams_max: int, first: int = 0) -> None:
         self._streams_max = streams_max
         self._streams: set[EventStream] = set()
+        self.count = self._forgotten = first
+        self._last: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._streams)
 
-    def open(self, topics: Sequence[str], source: str) -> EventStream:
-        """Begin a stream. Raises Denied with code 'busy' when there are too many."""
+    def open(self, topics: Sequence[str], source: str, since: int | None = None) -> EventStream:
+        """Begin a stream with what changed after `since`.
+
+        Raises Denied with code 'busy' when there are too many.
+        """
         from_here = sum(1 for stream in self._streams if stream.source == source)
         if len(self._streams) >= self._streams_max or from_here >= STREAMS_PER_SOURCE:
             raise Denied("Too many pages are open. Close some and reload.", "busy")
         stream = EventStream(frozenset(topics[:TOPICS_MAX]), source)
         self._streams.add(stream)
+        if since is not None:
+            unknown = not self._forgotten <= since <= self.count
+            for topic in stream.topics:
+                if unknown or self._last.get(topic, since) > since:
+                    stream.offer(topic)
         return stream
 
     def end(self, stream: EventStream) -> None:
@@ -78,6 +94,11 @@ class EventHub:
 
     def publish(self, topic: str) -> None:
         """Tell every page that shows `topic`."""
+        self.count += 1
+        self._last.pop(topic, None)
+        self._last[topic] = self.count
+        if len(self._last) > TOPICS_KEPT:
+            self._forgotten = self._last.pop(next(iter(self._last)))
         for stream in tuple(self._streams):
             stream.offer(topic)
 

@@ -14,7 +14,9 @@ from gateway.base.errors import GatewayError, NotFound
 from gateway.net.listener import source_of
 from gateway.registry import operators, owners
 from gateway.registry.database import Reader
+from gateway.web.answers import see_other
 from gateway.web.authority import Kind, Visitor, authorize
+from gateway.web.entry import entry_page
 from gateway.web.live import TOPICS_MAX
 from gateway.web.routing import Page, Rendered, View
 
@@ -46,16 +48,17 @@ async def account(desk: Desk, page: Page) -> Rendered:
     owner_id = page.call.visitor.owner_id or 0
     owner = await desk.read(lambda reader: owners.get(reader, owner_id))
     minimum = desk.registry.settings.account_password_min_length
-    return Rendered("account.html", {"owner": owner, "password_minimum": minimum})
+    editing = bool(page.failed) or bool(page.query.get("edit"))
+    return Rendered(
+        "account.html", {"owner": owner, "password_minimum": minimum, "editing": editing}
+    )
 
 
 async def home(desk: Desk, request: web.Request, visitor: Visitor) -> web.Response:
-    """Lead to the page that a visitor wants first."""
-    del desk, request
-    where = "/cameras" if visitor.may(Action.VIEW_CAMERA) else "/home"
-    return web.Response(
-        status=303, headers={"Location": where if visitor.signed_in else "/sign-in"}
-    )
+    """Lead to the page that a visitor wants first; a stranger finds the ways in."""
+    if not visitor.signed_in:
+        return await entry_page(desk, request, visitor, "welcome.html", {}, {})
+    return see_other("/cameras" if visitor.may(Action.VIEW_CAMERA) else "/home")
 
 
 async def health(desk: Desk, request: web.Request, visitor: Visitor) -> web.Response:
@@ -84,7 +87,9 @@ async def events(desk: Desk, request: web.Request, visitor: Visitor) -> web.Stre
     """Tell a page when something that it shows has changed, as long as it may see it."""
     topics = request.query.getall("topic", [])[:TOPICS_MAX]
     await desk.read(lambda reader: _may_follow(reader, visitor, topics))
-    stream = desk.hub.open(topics, source_of(visitor.address))
+    since = request.query.get("since", "")
+    known = int(since) if since.isascii() and since.isdigit() and len(since) < 19 else None
+    stream = desk.hub.open(topics, source_of(visitor.address), known)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     try:
         await response.prepare(request)

@@ -113,6 +113,8 @@ class Page:
     errors: dict[str, str] = field(default_factory=dict)
     typed: Mapping[str, Any] = field(default_factory=dict)
     shown: Credentials | None = None
+    since: int = 0
+    """Which changes it shows: those up to this number of the event hub."""
 
     @property
     def query(self) -> Mapping[str, str]:

@@ -51,6 +51,9 @@ LINGER_SECONDS = 2.0
 GOODBYE_SECONDS = 3.0
 """How long requests may go on when the gateway stops."""
 
+LINE_MAX = 16 * 1024
+"""Octets of an address: a search and where its page begins and ends, each octet written as %XX."""
+
 _NUMBERED = re.compile(r"\{(\w+)\}")
 _log = logging.getLogger(__name__)
 
@@ -125,7 +128,7 @@ class WebServer:
             keepalive_timeout=self._settings.silence_max,
             shutdown_timeout=GOODBYE_SECONDS,
             lingering_time=LINGER_SECONDS,
-            max_line_size=4096,
+            max_line_size=LINE_MAX,
             max_field_size=8190,
         )
         await self._runner.setup()

@@ -72,7 +72,12 @@ async def test_a_single_service_site_comes_with_its_service(open_registry: OpenR
         assert (site.built, site.enabled, site.guest_allowed) == (False, True, False)
         assert re.fullmatch("[a-z][0-9a-z]{8}", site.site_key)
         assert room.heard == [
-            (SiteAdded(site.id), ServiceAdded(site.id, service.id), SiteChanged(site.id))
+            (
+                SiteAdded(site.id),
+                DomainChanged(domain.id),
+                ServiceAdded(site.id, service.id),
+                SiteChanged(site.id),
+            )  # fmt: skip
         ]
         multi = await room.write(sites.add, domain.id, "", SiteKind.MULTI_SERVICE)
         assert multi.description == "SITE_2"

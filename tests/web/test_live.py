@@ -152,6 +152,24 @@ async def test_a_page_that_sleeps_costs_nothing():
     assert await stream.wait(0.01) == ()
 
 
+async def test_what_changed_before_the_stream_began_is_told_too():
+    hub = EventHub(4, first=100)
+    made = hub.count
+    hub.publish("site:1")
+    hub.publish("site:2")
+    stream = hub.open(["site:1", "site:3"], "a", made)
+    assert await stream.wait(1) == ("site:1",)
+    later = hub.open(["site:1", "site:3"], "a", hub.count)
+    assert await later.wait(0.01) == ()
+    for number in range(live.TOPICS_KEPT):
+        hub.publish(f"user:{number}")
+    # What is not known any more, or is of another run of the program, may have changed.
+    for since in (made, hub.count + 1):
+        assert await hub.open(["site:3"], "b", since).wait(1) == ("site:3",)
+        hub.close()
+        hub._streams.clear()
+
+
 def test_topics_of_changes():
     assert topics_of(changes.SiteDeleted(3)) == ("site:3", "shared:3")
     assert topics_of(changes.ClientAdded(3, 4)) == ("site:3", "shared:3")

@@ -56,6 +56,14 @@
     }
   });
 
+  // -- a password that is shown once: reading the page again must not draw another one
+  const shownOnce = document.querySelector(".once a.button");
+  if (shownOnce) {
+    const again = new URL(shownOnce.href);
+    again.searchParams.set("tab", "account");  // another address than ok's, or ok would only scroll
+    history.replaceState(null, "", again);
+  }
+
   // -- pictures of cameras ------------------------------------------------------------------------
   const EVERY = 15000;
   const missing = (image, yes) => image.parentElement.classList.toggle("missing", yes);
