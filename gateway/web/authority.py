@@ -86,6 +86,8 @@ class Visitor:
     token: ApiToken | None = None
     invitations: int = 0
     """How many invitations to be a contact wait for an answer."""
+    registration: str = ""
+    """How somebody who has not signed in may get an account; "" where that is not asked."""
 
     @property
     def is_box(self) -> bool:

@@ -23,7 +23,6 @@ from gateway.registry import (
     operators,
     outbox,
     owners,
-    self_service,
     sites,
 )
 from gateway.registry.database import Reader, Registry, Tx
@@ -151,10 +150,10 @@ async def sign_in(desk: Desk, request: web.Request, visitor: Visitor) -> web.Res
         problem = problem_of(error)
         return await entry_page(
             desk, request, visitor, "sign_in.html", {problem.field: problem.detail}, typed,
-            problem.status,
+            problem.status, more={"locked": problem.code == "locked"},
         )  # fmt: skip
     desk.throttle.right(source)
-    return await _open(desk, request, visitor, owner, keep=values["keep"], action="sign-in")
+    return await _open(desk, request, visitor, owner, keep=values["keep"], to="/home")
 
 
 async def sign_out(desk: Desk, request: web.Request, visitor: Visitor) -> web.Response:
@@ -162,21 +161,21 @@ async def sign_out(desk: Desk, request: web.Request, visitor: Visitor) -> web.Re
     token = visitor.session_token
     if token is not None:
         await desk.registry.write(lambda tx: operators.close_session(tx, token))
-    response = see_other("/sign-in")
+    response = see_other("/")
     response.del_cookie(SECURE_COOKIE if request.secure else COOKIE, path="/")
     return response
 
 
 async def _open(
-    desk: Desk, request: web.Request, visitor: Visitor, owner: Owner, *, keep: bool, action: str
+    desk: Desk, request: web.Request, visitor: Visitor, owner: Owner, *, keep: bool, to: str
 ) -> web.Response:
     def within(tx: Tx) -> tuple[Secret, int]:
         token, session = operators.open_session(tx, owner.id, persistent=keep)
-        audit.append(tx, owner.id, visitor.address, action, f"owner {owner.id}")
+        audit.append(tx, owner.id, visitor.address, "sign-in", f"owner {owner.id}")
         return token, session.expires_at - session.created_at
 
     token, seconds = await desk.registry.write(within)
-    response = see_other("/")
+    response = see_other(to)
     keep_session(request, response, token, seconds)
     return response
 
@@ -198,9 +197,7 @@ async def entry_page(
     if fresh:
         visit = desk.entropy.octets(16).hex()
     minimum = desk.registry.settings.account_password_min_length
-    way, mail = await desk.read(
-        lambda reader: (self_service.registration(reader), outbox.mode(reader))
-    )
+    mail = await desk.read(outbox.mode)
     response = desk.renderer.plain_page(
         template,
         {
@@ -208,10 +205,11 @@ async def entry_page(
             "errors": errors,
             "typed": typed,
             "password_minimum": minimum,
-            "registration": str(way),
+            "registration": visitor.registration,
             "mail": str(mail),
             "done": request.query.get("done", ""),
             "answer": "",
+            "locked": False,
             **(more or {}),
         },
         visitor=visitor,
@@ -247,7 +245,7 @@ async def set_up(desk: Desk, request: web.Request, visitor: Visitor) -> web.Resp
             desk, request, visitor, "setup.html", {problem.field: problem.detail}, typed,
             problem.status,
         )  # fmt: skip
-    return await _open(desk, request, visitor, owner, keep=False, action="sign-in")
+    return await _open(desk, request, visitor, owner, keep=False, to="/")
 
 
 async def set_up_by_program(desk: Desk, request: web.Request, visitor: Visitor) -> web.Response:

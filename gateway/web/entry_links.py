@@ -57,6 +57,8 @@ class Link:
     act: Callable[[Tx, Secret, Mapping[str, Any]], Owner]
     done: str
     fields: tuple[Field, ...] = ()
+    address: Callable[[Reader, Secret], str] = lambda _reader, _token: ""
+    """What stands as a mail address that cannot be changed."""
 
     async def show(self, desk: Desk, request: web.Request, visitor: Visitor) -> web.Response:
         """Show what the link is about and its form. Raises Denied for a link that is not good."""
@@ -103,16 +105,19 @@ class Link:
         status: int = 200,
     ) -> web.Response:
         token = Secret(request.match_info["key"])
-        about = await desk.read(lambda reader: self.look(reader, token))
-        more = {"title": self.title, "button": self.button, "about": about,
+        about, address = await desk.read(
+            lambda reader: (self.look(reader, token), self.address(reader, token))
+        )
+        more = {"address": address,"title": self.title, "button": self.button, "about": about,
                 "fields": self.fields, "labels": _LABELS, "path": request.path}  # fmt: skip
         return await entry_page(
             desk, request, visitor, "link.html", errors, typed, status, more=more
         )
 
 
-def _address(reader: Reader, token: Secret) -> str:
-    return f"The account will have the mail address {self_service.sign_up_address(reader, token)}."
+def _nothing_more(reader: Reader, token: Secret) -> str:
+    self_service.sign_up_address(reader, token)
+    return ""
 
 
 def _inviter(reader: Reader, token: Secret) -> str:
@@ -132,11 +137,11 @@ def _addresses(reader: Reader, token: Secret) -> str:
 
 
 SIGN_UP = Link(
-    "Sign up", "create account", _address,
+    "Sign up", "create account", _nothing_more,
     lambda tx, token, values: self_service.sign_up(
         tx, token, values["account_name"], values["full_name"], values["record"]
     ),
-    "account.created", _ACCOUNT,
+    "account.created", _ACCOUNT, self_service.sign_up_address,
 )  # fmt: skip
 INVITATION = Link(
     "Sign up by invitation", "create account", _inviter,
@@ -168,6 +173,12 @@ _ANSWERS = {
 }
 
 
+class Fault(str):
+    """An answer that says what was wrong; what was asked stays counted, so it is no error."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
     """A form that has a link sent."""
@@ -196,6 +207,10 @@ class Asking:
             problem = problem_of(error)
             errors = {problem.field: problem.detail, "": "" if problem.field else problem.detail}
             return await self._page(desk, request, visitor, errors, typed, problem.status)
+        if isinstance(answer, Fault):
+            return await self._page(
+                desk, request, visitor, {self.fields[0].name: answer}, typed, 409
+            )
         return await self._page(desk, request, visitor, {}, {}, answer=answer)
 
     async def _page(
@@ -209,7 +224,8 @@ class Asking:
         answer: str = "",
     ) -> web.Response:
         more = {"title": self.title, "button": self.button, "about": "", "fields": self.fields,
-                "labels": _LABELS, "path": request.path, "answer": answer}  # fmt: skip
+                "labels": _LABELS, "path": request.path, "answer": answer,
+                "address": ""}  # fmt: skip
         return await entry_page(
             desk, request, visitor, "link.html", errors, typed, status, more=more
         )
@@ -221,7 +237,7 @@ def _register(tx: Tx, values: Mapping[str, Any], source: str) -> str:
         return "The administrator of this box will see your request."
     answer = self_service.ask_to_sign_up(tx, values["email"], source)
     if answer is Answer.ADDRESS_IN_USE:
-        return "This mail address belongs to an account already. Sign in, or use another one."
+        return Fault("This mail address belongs to an account already. Log in, or use another.")
     return _ANSWERS[answer]
 
 

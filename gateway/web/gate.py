@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hmac
 import ipaddress
 import logging
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from gateway.base.errors import Denied, GatewayError, NotFound
+from gateway.registry import self_service
 from gateway.web.answers import form_of, host_name, problem_answer, see_other
 from gateway.web.authority import Visitor
 from gateway.web.desk import Desk
@@ -61,6 +63,7 @@ class Gate:
                 if turned := self._unclaimed(route):
                     return turned
                 visitor = await visitor_of(self._desk.registry, request, self._desk.clock.wall())
+                visitor = await self._welcomed(route, visitor)
                 await self._check_forgery(route, request, visitor)
                 return await self._desk.serve(route, request, visitor)
             except GatewayError as error:
@@ -93,6 +96,7 @@ class Gate:
         try:
             self._check_host(None, request)
             visitor = await visitor_of(self._desk.registry, request, self._desk.clock.wall())
+            visitor = await self._welcomed(None, visitor)
         except GatewayError as other:
             error = other
         return self._answer(side, problem_of(error), visitor, request)
@@ -134,6 +138,14 @@ class Gate:
         if route.side is Side.API:
             raise Denied("This box has no owner yet. Set it up with the setup code.", "unclaimed")
         return see_other("/setup")
+
+    async def _welcomed(self, route: Route | None, visitor: Visitor) -> Visitor:
+        """Return a visitor of a page who has not signed in with how to get an account (REG-01)."""
+        page = route is None or (route.side is Side.PAGE and route.path != "/static/{name}")
+        if visitor.signed_in or not page or not self._desk.claimed:
+            return visitor
+        way = await self._desk.read(self_service.registration)
+        return dataclasses.replace(visitor, registration=str(way))
 
     async def _check_forgery(self, route: Route, request: web.Request, visitor: Visitor) -> None:
         if not route.csrf or visitor.token is not None:

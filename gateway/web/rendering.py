@@ -100,7 +100,7 @@ class Renderer:
         """Return a page that is no view: signing in, setting up, an error."""
         base = {
             "visitor": visitor, "topics": (), "since": 0, "csrf": visitor.csrf, "here": "",
-            "done": "",
+            "done": "", "origin": self.management_url,
         }  # fmt: skip
         return self._html(template, {**base, **values}, status)
 

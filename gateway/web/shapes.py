@@ -17,12 +17,14 @@ Getter = Callable[[Any], Any]
 class Shape:
     """One kind of object; `properties` maps a name to its JSON type, `getters` what is computed.
 
-    A type ending in '?' may be null; one ending in '[]' is a list.
+    A type ending in '?' may be null; one ending in '[]' is a list. Names in `optional` may be
+    absent.
     """
 
     name: str
     properties: Mapping[str, str]
     getters: Mapping[str, Getter]
+    optional: frozenset[str] = frozenset()
 
     def of(self, value: Any) -> dict[str, Any]:
         """Return the JSON object for a value of this kind."""
@@ -36,7 +38,7 @@ class Shape:
         return {
             "type": "object",
             "properties": {name: _schema(kind) for name, kind in self.properties.items()},
-            "required": list(self.properties),
+            "required": [name for name in self.properties if name not in self.optional],
         }
 
 
@@ -80,8 +82,10 @@ def _from(part: str, names: str) -> dict[str, Getter]:
 OWNER = shape(
     "Owner",
     "id:integer account_name:string full_name:string authority:string enabled:boolean"
-    " locked_until:integer? created_at:integer last_login_at:integer?",
+    " locked_until:integer? email:string? email_pending:string? created_at:integer"
+    " last_login_at:integer?",
 )
+ASKED = shape("Asked", "outcome:string")
 DOMAIN = shape("Domain", "id:integer owner_id:integer name:string created_at:integer")
 SITE = shape(
     "Site",
@@ -275,11 +279,19 @@ STATUS = shape(
     " found:integer sessions:integer",
 )
 DONE = shape("Done", "done:boolean", done=lambda _: True)
-PROBLEM = shape("Problem", "type:string title:string status:integer detail:string field:string?")
+PROBLEM = Shape(
+    "Problem",
+    {
+        "type": "string", "title": "string", "status": "integer", "detail": "string",
+        "field": "string",
+    },
+    {},
+    optional=frozenset({"field"}),
+)  # fmt: skip
 
 ALL = (
     OWNER, DOMAIN, SITE, ROLE, SERVICE, CLIENT, CREDENTIALS, USER, RIGHTS, TOKEN, NEW_TOKEN, FOUND,
-    STREAM, PROBED, CAMERA, SESSION, AUDIT, STATUS, DONE, PROBLEM, CONTACT, CONTACT_PAGE,
+    ASKED, STREAM, PROBED, CAMERA, SESSION, AUDIT, STATUS, DONE, PROBLEM, CONTACT, CONTACT_PAGE,
     CONTACT_INVITATION, PERSON, INVITED, SHARED_SERVICE, SHARED_USER, SHARED_SITE, VIEWER,
     AUDIENCE, SIGHT, OUTLOOK, INVITATION, ACCOUNT_REQUEST, LETTER, SETTING,
 )  # fmt: skip

@@ -21,6 +21,7 @@ from gateway.web import (
     table_contacts,
     table_open,
 )
+from gateway.web import operations_account as mine
 from gateway.web import operations_box as box
 from gateway.web import operations_cameras as cam
 from gateway.web import operations_contacts as contacts
@@ -102,6 +103,18 @@ PAGES: tuple[Route, ...] = (
     form(
         "/account/password", box.ACCOUNT_PASSWORD, pages_box.ACCOUNT,
         lambda _call, _: "/account?done=account.set-password",
+    ),
+    form(
+        "/account/name", mine.ACCOUNT_NAME, pages_box.ACCOUNT,
+        lambda _call, _: "/account?done=account.rename",
+    ),
+    form(
+        "/account/email", mine.ACCOUNT_EMAIL, pages_box.ACCOUNT,
+        lambda _, asked: f"/account?done=email.{asked.outcome}",
+    ),
+    form(
+        "/account/email/forget", mine.ACCOUNT_FORGET_EMAIL, pages_box.ACCOUNT,
+        lambda _call, _: "/account?done=account.forget-email",
     ),
     # cameras
     page("/cameras", pages_cameras.CAMERAS),
@@ -234,6 +247,9 @@ API: tuple[Route, ...] = (
     ask("/status", box.STATUS),
     ask("/account", box.OWNER_ME),
     tell("POST", "/account/password", box.ACCOUNT_PASSWORD),
+    tell("PUT", "/account/name", mine.ACCOUNT_NAME),
+    tell("POST", "/account/email", mine.ACCOUNT_EMAIL),
+    tell("DELETE", "/account/email", mine.ACCOUNT_FORGET_EMAIL),
     ask("/owners", box.OWNER_LIST),
     tell("POST", "/owners", box.OWNER_ADD, 201),
     tell("POST", "/owners/{owner}/password", box.OWNER_PASSWORD),

@@ -40,6 +40,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "owner.enable": {"enabled": True},
     "owner.set-authority": {"authority": "provider"},
     "account.set-password": {"current": PASSWORD, "password": PASSWORD},
+    "account.rename": {"full_name": "Another"},
+    "account.set-email": {"email": "another@example.org"},
     "token.add": {"name": "x", "scope": "read"},
     "domain.rename": {"name": "Another"},
     "site.describe": {"description": "Another"},
