@@ -217,7 +217,7 @@ def udp_control() -> Machine:
 
 def at_udp_control(machine: Machine, _report: object) -> None:
     assert isinstance(machine, UdpControlConversation)
-    machine.sighted(Source(ipaddress.ip_address("192.0.2.7"), 40000, PRIVATE), 1.0)
+    machine.sighted(Source(ipaddress.ip_address("192.0.2.7"), 40000, PRIVATE))
 
 
 PROXY_LIVES = (

@@ -333,7 +333,7 @@ def relays_datagrams(machine: Machine, report: object) -> None:
     if isinstance(report, UdpPartyReady):
         machine.tell(rzv.UdpProxyConnectionCreated())
     else:
-        machine.sighted(Source(ipaddress.ip_address("192.0.2.7"), 40000, PRIVATE), 1.0)
+        machine.sighted(Source(ipaddress.ip_address("192.0.2.7"), 40000, PRIVATE))
 
 
 def join_proxy(role: ProxyRole, dice: random.Random | None, cut: tuple[int, int] | None):
