@@ -16,6 +16,7 @@ from gateway.protocol.connector import Connector, DirectOffered
 from gateway.wire import catalogue
 from gateway.wire.rendezvous import ProxyRole, data_header
 from tests.asn1 import test_vectors as dialect
+from tests.interop import test_conversations as conversations
 from tests.interop.transcripts import Cell, control_frames, count
 from tests.protocol import test_balancer as balancer
 from tests.protocol import test_siteside as siteside
@@ -214,6 +215,9 @@ def _live(conversations: list[dict[str, Any]]) -> tuple[int, list[str]]:
     return done, left
 
 
+_PLAYED = "conversation|conversations played to our endpoints, and those over UDP to our proxy"
+
+
 def messages(name: str) -> Cell:
     """Check every vector of connections, events or rpc, and the steps of its conversations."""
     found = vectors(name)
@@ -223,13 +227,27 @@ def messages(name: str) -> Cell:
         notes = (
             "trap.asn1.int-minus-128: the vector is the reference's fault; ours writes 3003020180",
         )
-    return _cell(
-        {
-            "vector": _counted(found["vectors"], checks),
-            "step of live conversations|steps of live conversations": _live(found["transcripts"]),
-        },
-        notes,
-    )
+    parts = {
+        "vector": _counted(found["vectors"], checks),
+        "step of live conversations|steps of live conversations": _live(found["transcripts"]),
+    }
+    if name == "connections":
+        parts[_PLAYED] = (_played(), [])
+    return _cell(parts, notes)
+
+
+def _played() -> int:
+    """Play the meetings at a proxy; return how many there are."""
+    conversations.test_every_conversation_is_played()
+    for role in ProxyRole:
+        conversations.test_our_endpoints_meet_over_udp_as_recorded(role)
+        conversations.test_our_endpoints_are_relayed_over_udp_as_recorded(role)
+        conversations.test_trap_t8_our_endpoints_where_the_recorded_client_died(role)
+        for found in conversations.OVER_TCP:
+            conversations.test_our_endpoints_meet_over_tcp_as_recorded(found, role)
+    for found in conversations.OVER_UDP:
+        conversations.test_our_proxy_speaks_over_udp_as_recorded(found)
+    return len(conversations.ALL)
 
 
 def membership() -> Cell:
