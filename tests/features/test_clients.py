@@ -12,13 +12,13 @@ from gateway.model.kinds import ClientStatus, SiteKind
 from gateway.registry import clients
 from gateway.wire.codes import ErrorCode
 from tests.features.scenes import CAMERAS, john
+from tests.features.steps import command
 from tests.features.views import (
     KEY,
     PASSWORD_LETTERS,
     add_client,
     block,
     clients_of,
-    command,
     connect,
     generate_password,
     hosts,

@@ -15,8 +15,9 @@ from gateway.endpoint.errors import AccessDenied
 from gateway.endpoint.service import ServiceEndpoint
 from gateway.model.kinds import ClientStatus
 from gateway.model.sites import Client
-from gateway.registry import clients
+from gateway.registry import clients, contacts
 from gateway.wire.codes import ErrorCode
+from tests.features.scenes import Scene
 from tests.features.world import World, until
 
 KEY = re.compile(r"[a-km-np-z][0-9a-km-np-z]{8}\Z")
@@ -102,17 +103,27 @@ async def refused(program: ClientEndpoint, code: ErrorCode) -> None:
     assert program.status is ClientStatus.OFFLINE
 
 
-async def command(page: Any, path: str, **values: Any) -> int:
-    """Send what a form would send, without the form, as whoever is signed in; return the status."""
-    csrf = await page.locator("input[name=csrf]").first.get_attribute("value")
-    fields = {"csrf": csrf, **{name: str(value) for name, value in values.items()}}
-    answer = await page.request.post(path, form=fields, max_redirects=0)
-    return int(answer.status)
-
-
 async def clients_of(world: World, site_id: int) -> tuple[Client, ...]:
     """Return what is stored of a site's clients, newest first."""
     return await world.registry.read(lambda reader: clients.list_for(reader, site_id))
+
+
+async def lines_of(place: Any) -> list[str]:
+    """Return the lines of a list as they are read."""
+    return [await text_of(line) for line in await place.get_by_role("listitem").all()]
+
+
+async def contact_of(scene: Scene, whose: str) -> int:
+    """Return the id of the contact as "Markus" or "Julia" has it in their list."""
+    owner = scene.owner if whose == "Markus" else scene.users["Julia"]
+    (found,) = await scene.world.registry.read(lambda reader: contacts.list_for(reader, owner))
+    return found.id
+
+
+async def shared_page(scene: Scene) -> Any:
+    """Open CONTACT DOMAIN Office Automation as Julia."""
+    contact_id = await contact_of(scene, "Julia")
+    return await scene.world.signed_in("julia", f"/contacts/{contact_id}/domains/{scene.domain}")
 
 
 def offer_operations(devices: list[ServiceEndpoint]) -> None:
@@ -145,3 +156,22 @@ async def ask(program: ClientEndpoint, service_id: int, operation: str) -> str:
 async def may(program: ClientEndpoint, service_id: int) -> list[str]:
     """Return the operations that a device lets a program do."""
     return [name for name in OPERATIONS if await ask(program, service_id, name) != "refused"]
+
+
+async def owner_online(scene: Scene) -> tuple[Any, Account, ClientEndpoint]:
+    """Set up Owner's client and connect it; return the page, its account and its program."""
+    page = await scene.world.signed_in("john", f"/sites/{scene.site}/clients")
+    account = await new_account(page, "Owner")
+    await page.get_by_role("link", name="ok", exact=True).click()
+    program = await connect(scene.world, account)
+    await page.goto(f"/sites/{scene.site}/clients")
+    await row(page, account.key).get_by_text("online", exact=True).wait_for()
+    await row(page, account.key).get_by_text("Surveillance Control. V: 2.1.2").wait_for()
+    return page, account, program
+
+
+def ping_period(program: ClientEndpoint) -> float:
+    """Return after how many seconds of silence a program pings now."""
+    session = program._session
+    assert session is not None
+    return session._monitor.period

@@ -115,14 +115,33 @@
         : "defaultValue" in input && input.value !== input.defaultValue);
   };
 
+  // Nothing is replaced between the press and the release of a button, which would lose the click,
+  // nor once the browser is on its way to another page, which reloading would call off.
+  let pressed = false;
+  let leaving = false;
+  addEventListener("pointerdown", () => { pressed = true; }, true);
+  for (const end of ["pointerup", "pointercancel"]) {
+    addEventListener(end, () => { setTimeout(() => { pressed = false; }, 0); }, true);
+  }
+  addEventListener("beforeunload", () => {
+    leaving = true;
+    setTimeout(() => { leaving = false; }, 5000);
+  });
+
   const refresh = async () => {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const text = await answer.text();
+    if (leaving) return;
+    if (pressed) {
+      soon();
+      return;
+    }
     if (answer.redirected || answer.status === 401 || answer.status === 404) {
       location.reload();
       return;
     }
     if (!answer.ok) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = new DOMParser().parseFromString(text, "text/html");
     const badge = document.getElementById("waiting");
     const counted = fresh.getElementById("waiting");
     if (badge && counted && badge.outerHTML !== counted.outerHTML) badge.replaceWith(counted);
