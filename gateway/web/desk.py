@@ -107,6 +107,10 @@ class Desk:
         """Read the registry on one consistent view."""
         return await self.registry.read(read)
 
+    def call(self, request: web.Request, visitor: Visitor, values: Mapping[str, Any]) -> Call:
+        """Return the call of a handler that performs an operation by itself."""
+        return Call(visitor, _ids(request), values, self._host(request))
+
     def address(self, call: Call) -> str:
         """Return the host that URIs name."""
         return self.server_address or call.host
@@ -229,7 +233,8 @@ def _within(tx: Tx, operation: Operation, call: Call, subject: tuple[Kind, int])
         raise TypeError(f"{operation.name} does nothing")
     authorize(tx, call.visitor, operation.action, *subject, changes=True)
     result = operation.within(tx, call)
-    _note(tx, operation, call, result)
+    if operation.noted:
+        _note(tx, operation, call, result)
     return result
 
 

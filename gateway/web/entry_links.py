@@ -167,7 +167,7 @@ CONFIRM = Link(
 
 # -- asking for a link ---------------------------------------------------------------------------
 
-_ANSWERS = {
+ANSWERS: Mapping[str, str] = {
     Answer.ON_ITS_WAY: "If there is such an account or address, a message is on its way.",
     Answer.ASK_OPERATOR: "This box sends no mail. Ask its operator for your link.",
 }
@@ -238,7 +238,7 @@ def _register(tx: Tx, values: Mapping[str, Any], source: str) -> str:
     answer = self_service.ask_to_sign_up(tx, values["email"], source)
     if answer is Answer.ADDRESS_IN_USE:
         return Fault("This mail address belongs to an account already. Log in, or use another.")
-    return _ANSWERS[answer]
+    return ANSWERS[answer]
 
 
 REGISTER = Asking(
@@ -247,11 +247,11 @@ REGISTER = Asking(
 )  # fmt: skip
 FORGOT = Asking(
     "Forgot your password?", "send a link", (fields.text("name"),),
-    lambda tx, values, source: _ANSWERS[
+    lambda tx, values, source: ANSWERS[
         self_service.ask_for_password(tx, values["name"], source)
     ],
 )  # fmt: skip
 LOCKED = Asking(
     "Unlock your account", "send a link", (fields.text("name"),),
-    lambda tx, values, source: _ANSWERS[self_service.ask_to_unlock(tx, values["name"], source)],
+    lambda tx, values, source: ANSWERS[self_service.ask_to_unlock(tx, values["name"], source)],
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.access.operators import Action
-from gateway.registry import guests, people, recent
+from gateway.registry import guest_mail, guests, people, recent
 from gateway.registry.database import Reader
 from gateway.registry.guests import Creator, PublicDomain
 from gateway.registry.people import Person
@@ -52,7 +52,7 @@ async def owner(desk: Desk, page: Page) -> Rendered:
     return Rendered("public_owner.html", {"person": person, "domains": found})
 
 
-def _domain(desk: Desk, page: Page, found: PublicDomain, base: str, heading: str) -> Rendered:
+async def _domain(desk: Desk, page: Page, found: PublicDomain, base: str, heading: str) -> Rendered:
     sites = [(site, panel_view(desk, page.call, site.panel)) for site in found.sites]
     return Rendered(
         "guest_domain.html",
@@ -61,6 +61,7 @@ def _domain(desk: Desk, page: Page, found: PublicDomain, base: str, heading: str
             "sites": sites,
             "base": base,
             "heading": heading,
+            "offered": await desk.read(guest_mail.offered),
             **editor_values(page),
         },
     )
@@ -71,7 +72,7 @@ async def public_domain(desk: Desk, page: Page) -> Rendered:
     domain_id = page.call.id(Kind.DOMAIN)
     creator = _creator(page)
     found = await desk.read(lambda reader: guests.public_domain(reader, domain_id, creator))
-    return _domain(desk, page, found, f"/public/domains/{domain_id}", "Public services")
+    return await _domain(desk, page, found, f"/public/domains/{domain_id}", "Public services")
 
 
 async def guest_page(desk: Desk, page: Page) -> Rendered:
@@ -80,7 +81,7 @@ async def guest_page(desk: Desk, page: Page) -> Rendered:
     creator = _creator(page)
     site = await desk.read(lambda reader: guests.guest_page(reader, key, creator))
     found = PublicDomain(site.owner, site.domain, (site,))
-    return _domain(desk, page, found, f"/guest?site={site.panel.site.site_key}", "Guest page")
+    return await _domain(desk, page, found, f"/guest?site={site.panel.site.site_key}", "Guest page")
 
 
 async def my_places(desk: Desk, page: Page) -> Rendered:
@@ -95,7 +96,7 @@ async def my_place(desk: Desk, page: Page) -> Rendered:
     domain_id = page.call.id(Kind.DOMAIN)
     creator = _creator(page)
     found = await desk.read(lambda reader: guests.place(reader, domain_id, creator))
-    return _domain(desk, page, found, f"/guest-clients/{domain_id}", "My guest clients")
+    return await _domain(desk, page, found, f"/guest-clients/{domain_id}", "My guest clients")
 
 
 HOME = View(Action.USE_ACCOUNT, Kind.ACCOUNT, home)

@@ -81,6 +81,9 @@ class Operation:
     shape: Shape = DONE
     finish: Callable[[Desk, Call, Any], Any] = _as_it_is
     detail: Callable[[Call, Any], str] | None = None
+    noted: bool = True
+    """False for what only reads, and takes a body because a secret of its does not belong in an
+    address: it leaves no row in the audit."""
 
     def authorized(self, call: Call) -> tuple[Kind, int]:
         """Return the object that the caller must be allowed to change."""

@@ -220,6 +220,20 @@ SHARED_SITE = shape(
     clients=lambda view: [CLIENT.of(row) for row in view.rows.values()],
     **_from("panel.site", "id description service_type contract_author"),
 )
+GUEST_SITE = shape(
+    "GuestSite",
+    "owner:string domain_id:integer domain:string refusal:string? site:SharedSite",
+    owner=lambda entry: entry.site.owner.full_name,
+    domain_id=lambda entry: entry.site.domain.id,
+    domain=lambda entry: entry.site.domain.name,
+    refusal=lambda entry: None if entry.site.refusal is None else str(entry.site.refusal),
+    site=lambda entry: SHARED_SITE.of(entry.view),
+)
+GUEST_LIST = shape(
+    "GuestList",
+    "email:string sites:GuestSite[]",
+    sites=lambda found: [GUEST_SITE.of(one) for one in found.entries],
+)
 VIEWER = shape(
     "Viewer",
     "user_id:integer? user:string reasons:string[] roles:string[] clients:integer"
@@ -291,7 +305,8 @@ PROBLEM = Shape(
 
 ALL = (
     OWNER, DOMAIN, SITE, ROLE, SERVICE, CLIENT, CREDENTIALS, USER, RIGHTS, TOKEN, NEW_TOKEN, FOUND,
-    ASKED, STREAM, PROBED, CAMERA, SESSION, AUDIT, STATUS, DONE, PROBLEM, CONTACT, CONTACT_PAGE,
+    ASKED, GUEST_SITE, GUEST_LIST, STREAM, PROBED, CAMERA, SESSION, AUDIT, STATUS, DONE, PROBLEM,
+    CONTACT, CONTACT_PAGE,
     CONTACT_INVITATION, PERSON, INVITED, SHARED_SERVICE, SHARED_USER, SHARED_SITE, VIEWER,
     AUDIENCE, SIGHT, OUTLOOK, INVITATION, ACCOUNT_REQUEST, LETTER, SETTING,
 )  # fmt: skip

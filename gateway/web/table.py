@@ -323,4 +323,5 @@ ROUTES: tuple[Route, ...] = (
     *API,
     *table_contacts.API,
     *table_admin.API,
+    *table_open.API,
 )

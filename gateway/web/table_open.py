@@ -6,11 +6,13 @@ from typing import Any
 
 from gateway.web import entry_links as links
 from gateway.web import operations_contacts as ops
+from gateway.web import operations_guests as by_mail
 from gateway.web import operations_people as people
+from gateway.web import pages_guest_links as guest_links
 from gateway.web import pages_guests as pages
 from gateway.web.authority import Kind
 from gateway.web.entry_links import Asking, Link
-from gateway.web.routing import Call, Route, Side, form, page
+from gateway.web.routing import Call, Handler, Route, Side, form, page, tell
 
 
 def _both(path: str, doing: Link | Asking) -> tuple[Route, Route]:
@@ -18,6 +20,14 @@ def _both(path: str, doing: Link | Asking) -> tuple[Route, Route]:
         Route(method="GET", path=path, side=Side.PAGE, handler=doing.show),
         Route(method="POST", path=path, side=Side.PAGE, handler=doing.take, csrf=True),
     )
+
+
+def _get(path: str, handler: Handler) -> Route:
+    return Route(method="GET", path=path, side=Side.PAGE, handler=handler)
+
+
+def _post(path: str, handler: Handler) -> Route:
+    return Route(method="POST", path=path, side=Side.PAGE, handler=handler, csrf=True)
 
 
 def _place(call: Call, _: Any = None) -> str:
@@ -38,6 +48,20 @@ PAGES: tuple[Route, ...] = (
     *_both("/register", links.REGISTER),
     *_both("/forgot", links.FORGOT),
     *_both("/locked", links.LOCKED),
+    _get("/guest/new", guest_links.show_ask),
+    _post("/guest/new", guest_links.ask),
+    _get("/guest/new/{key}", guest_links.show_create),
+    _post("/guest/new/{key}", guest_links.create),
+    _get("/guest/browse", guest_links.show_browse_ask),
+    _post("/guest/browse", guest_links.browse_ask),
+    _get("/guest/browse/{key}", guest_links.browse),
+    _get("/guest/browse/{key}/{domain}", guest_links.browse),
+    _post("/guest/browse/{key}/{domain}/edit", guest_links.edit_ask),
+    _post("/guest/browse/{key}/{domain}/new", guest_links.another),
+    _get("/guest/edit/{key}", guest_links.show_edit),
+    _post("/guest/edit/{key}/password", guest_links.password),
+    _post("/guest/edit/{key}/ping-period", guest_links.ping_period),
+    _post("/guest/edit/{key}/delete", guest_links.delete),
     page("/home", pages.HOME),
     page("/public", pages.PUBLIC),
     page("/public/owners/{person}", pages.PUBLIC_OWNER),
@@ -60,3 +84,15 @@ PAGES: tuple[Route, ...] = (
         lambda _call, _: "/guest-clients?done=client.delete",
     ),
 )  # fmt: skip
+
+API: tuple[Route, ...] = (
+    tell("POST", "/guest-links/create", by_mail.ASK_TO_CREATE),
+    tell("POST", "/guest-links/browse", by_mail.ASK_TO_BROWSE),
+    tell("POST", "/guest-links/edit", by_mail.ASK_TO_EDIT),
+    tell("POST", "/guest-links/another", by_mail.ASK_FOR_ANOTHER),
+    tell("POST", "/guest-links/list", by_mail.LIST),
+    tell("POST", "/guest-links/use", by_mail.CREATE, 201),
+    tell("POST", "/guest-links/password", by_mail.PASSWORD),
+    tell("POST", "/guest-links/ping-period", by_mail.PING),
+    tell("POST", "/guest-links/delete", by_mail.DELETE),
+)

@@ -61,7 +61,7 @@ async def test_from_the_box_to_the_password_of_a_client(tmp_path: Path):
         await page.wait_for_url("**/home")
 
         await rig.registry.write(lambda tx: build_structure(tx, 1))
-        await page.get_by_role("link", name="Domains").click()
+        await page.get_by_role("link", name="Domains", exact=True).click()
         await page.get_by_role("link", name="My Cameras").click()
         await page.get_by_role("link", name="new user").click()
         await page.get_by_label("Name of a private user").fill("Alison")
