@@ -137,13 +137,23 @@ class Desk:
             result = await self.perform(operation, call)
         except GatewayError as error:
             problem = problem_of(error)
-            if problem.status in (401, 404) or problem.code in (STANDING, "scope"):
+            if problem.status == 404:
+                return await self._show_notice(route, page, error)
+            if problem.status == 401 or problem.code in (STANDING, "scope"):
                 raise
             return await self._show_fault(route, page, operation, posted, error)
         if isinstance(result, Credentials):
             page.shown = result
             return await self._show(route, page)
         return see_other(route.after(call, result))
+
+    async def _show_notice(self, route: Route, page: Page, gone: GatewayError) -> web.Response:
+        """Show the page as it is now with a notice: what was to be changed is gone (SEC-04)."""
+        page.notice = str(gone)
+        try:
+            return await self._show(route, page, 404)
+        except NotFound:
+            raise gone from None
 
     async def _show_fault(
         self,

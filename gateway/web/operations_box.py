@@ -263,6 +263,15 @@ AUDIT_LIST = Query(
 )
 
 
+AUDIT_CHAIN = Query(
+    action=Action.VIEW_AUDIT,
+    kind=Kind.NONE,
+    summary="Check that no row of the audit was removed or changed; this reads all of them.",
+    shape=shapes.CHAIN,
+    read=lambda reader, _: audit.verify(reader),
+)
+
+
 def list_audit(reader: Reader, values: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return rows of the audit as asked."""
     return audit.list_all(

@@ -91,7 +91,8 @@ async def letters(desk: Desk, page: Page) -> Rendered:
     rows, mode = await desk.read(
         lambda reader: (outbox.list_all(reader, before_id=before), outbox.mode(reader))
     )
-    return Rendered("admin_outbox.html", {"rows": rows, "mode": mode}, TOPICS)
+    values = {"rows": rows, "mode": mode, "open_code": page.number("qr")}
+    return Rendered("admin_outbox.html", values, TOPICS)
 
 
 # -- audit ---------------------------------------------------------------------------------------
@@ -129,9 +130,10 @@ async def audit_list(desk: Desk, page: Page) -> Rendered:
 
     def read(reader: Reader) -> tuple[Any, ...]:
         named = {owner.id: owner.full_name for owner in owners.list_all(reader)}
-        return list_audit(reader, asked), named, audit.actions(reader)
+        chain = audit.verify(reader) if page.query.get("check") else None
+        return list_audit(reader, asked), named, audit.actions(reader), chain
 
-    rows, named, actions = await desk.read(read)
+    rows, named, actions, chain = await desk.read(read)
     names = ("action", "object", "outcome", "text", "actor_id", "from", "to")
     address = {name: page.query[name][:256] for name in names if page.query.get(name)}
     return Rendered(
@@ -141,6 +143,7 @@ async def audit_list(desk: Desk, page: Page) -> Rendered:
             "more": len(rows) > AUDIT_ROWS,
             "owners": named,
             "actions": actions,
+            "chain": chain,
             "wanted": chosen,
             "address": address,
         },

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gateway.access.operators import Action
-from gateway.base.errors import Denied
-from gateway.registry import contacts, recent, sharing, visibility
+from gateway.base.errors import Denied, NotFound
+from gateway.registry import contacts, people, recent, sharing, visibility
 from gateway.registry.database import Reader
 from gateway.registry.people import QUERY_MAX
 from gateway.registry.recent import What
@@ -64,12 +64,14 @@ async def my_contacts(desk: Desk, page: Page) -> Rendered:
     def read(reader: Reader) -> Mapping[str, Any]:
         listed = contacts.list_for(reader, me)
         opened = page.opened(Kind.CONTACT, "contact")
+        editing = bool(opened) or bool(page.query.get("edit"))
         return {
             "contacts": listed,
             "sent": contacts.sent(reader, me),
             "received": contacts.received(reader, me),
             "opened": opened,
-            "loss": contacts.loss(reader, opened) if opened else None,
+            "editing": editing,
+            "losses": {one.id: contacts.loss(reader, one.id) for one in listed} if editing else {},
         }
 
     return Rendered("contacts.html", await desk.read(read), (f"contacts:{me}",))
@@ -82,7 +84,23 @@ async def new_contact(desk: Desk, page: Page) -> Rendered:
     found = await desk.read(
         lambda reader: contacts.search(reader, me, wanted["q"], after=after, before=before)
     )
-    return Rendered("contacts_new.html", {"found": found, "wanted": wanted}, (f"contacts:{me}",))
+    invited = await _invited(desk, page)
+    return Rendered(
+        "contacts_new.html",
+        {"found": found, "wanted": wanted, "invited": invited},
+        (f"contacts:{me}",),
+    )
+
+
+async def _invited(desk: Desk, page: Page) -> str:
+    """Return the name of the person who was just invited, for the line that confirms it."""
+    person_id = page.number("to") if page.query.get("done", "").startswith("contact.") else 0
+    if not person_id:
+        return ""
+    try:
+        return (await desk.read(lambda reader: people.person(reader, person_id))).full_name
+    except NotFound:
+        return ""
 
 
 async def contact(desk: Desk, page: Page) -> Rendered:

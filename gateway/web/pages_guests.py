@@ -10,6 +10,7 @@ from gateway.registry.database import Reader
 from gateway.registry.guests import Creator, PublicDomain
 from gateway.registry.people import Person
 from gateway.web.authority import Kind
+from gateway.web.operations_cameras import own_sites
 from gateway.web.operations_contacts import page_keys, panel_view
 from gateway.web.pages_contacts import editor_values, me_of, search_of
 from gateway.web.routing import Page, Rendered, View
@@ -27,8 +28,18 @@ def _creator(page: Page) -> Creator:
 async def home(desk: Desk, page: Page) -> Rendered:
     """Home: the domains and contacts that were used last."""
     me = me_of(page)
-    found = await desk.read(lambda reader: recent.shown(reader, me))
-    return Rendered("home.html", {"found": found}, (f"contacts:{me}",))
+    visitor = page.call.visitor
+
+    def read(reader: Reader) -> tuple[recent.Recent, dict[int, str]]:
+        return recent.shown(reader, me), own_sites(reader, visitor)
+
+    found, own = await desk.read(read)
+    cameras = [one for one in desk.cameras.adopted() if one.site_id in own]
+    online = sum(one.state == "online" for one in cameras)
+    topics = (f"contacts:{me}", *(("cameras",) if visitor.may(Action.VIEW_CAMERA) else ()))
+    return Rendered(
+        "home.html", {"found": found, "cameras": len(cameras), "online": online}, topics
+    )
 
 
 async def owners_found(desk: Desk, page: Page) -> Rendered:

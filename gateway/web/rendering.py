@@ -76,6 +76,7 @@ class Renderer:
             GuestSupport=GuestSupport,
             ContactStatus=ContactStatus,
             qr=_qr,
+            qr_of=_qr_of,
         )
 
     def page(self, rendered: Rendered, page: Page, status: int = 200) -> web.Response:
@@ -83,6 +84,7 @@ class Renderer:
         request = page.request
         values = {
             "page": page,
+            "notice": page.notice,
             "origin": self.management_url or f"{request.scheme}://{request.host}",
             "visitor": page.call.visitor,
             "topics": rendered.topics if page.request.method == "GET" else (),
@@ -99,7 +101,8 @@ class Renderer:
     ) -> web.Response:
         """Return a page that is no view: signing in, setting up, an error."""
         base = {
-            "visitor": visitor, "topics": (), "since": 0, "csrf": visitor.csrf, "here": "",
+            "visitor": visitor, "topics": (), "since": 0, "notice": "", "csrf": visitor.csrf,
+            "here": "",
             "done": "", "origin": self.management_url,
         }  # fmt: skip
         return self._html(template, {**base, **values}, status)
@@ -158,10 +161,15 @@ def _cut(text: str | None) -> str:
 
 
 def _qr(shown: Credentials) -> Markup:
-    """Return URI and password as a code to scan, drawn as SVG without style attributes."""
+    """Return URI and password as a code to scan."""
+    return _qr_of(f"{shown.uri}\npassword: {shown.password.reveal()}")
+
+
+def _qr_of(text: str) -> Markup:
+    """Return a text as a code to scan, drawn as SVG without style attributes."""
     import segno  # some megabytes that most gateways need once a month
 
-    code = segno.make(f"{shown.uri}\npassword: {shown.password.reveal()}", error="m", micro=False)
+    code = segno.make(text, error="m", micro=False)
     out = io.BytesIO()
     code.save(
         out, kind="svg", xmldecl=False, svgns=True, border=4, dark="#000", light="#fff",

@@ -116,6 +116,8 @@ class Page:
     errors: dict[str, str] = field(default_factory=dict)
     typed: Mapping[str, Any] = field(default_factory=dict)
     shown: Credentials | None = None
+    notice: str = ""
+    """What a form was about and is gone meanwhile, in a sentence."""
     since: int = 0
     """Which changes it shows: those up to this number of the event hub."""
 

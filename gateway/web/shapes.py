@@ -176,6 +176,11 @@ AUDIT = shape(
     "id:integer at:integer actor_id:integer? address:string action:string object:string"
     " detail:string outcome:string hash:string",
 )
+CHAIN = shape(
+    "AuditChain",
+    "rows:integer whole:boolean broken_at:integer? missing:integer[] finding:string head:string",
+    missing=lambda report: list(report.missing or ()),
+)
 CONTACT = shape(
     "Contact",
     "id:integer partner_id:integer? name:string user_default_name:string? status:string"
@@ -306,7 +311,7 @@ PROBLEM = Shape(
 ALL = (
     OWNER, DOMAIN, SITE, ROLE, SERVICE, CLIENT, CREDENTIALS, USER, RIGHTS, TOKEN, NEW_TOKEN, FOUND,
     ASKED, GUEST_SITE, GUEST_LIST, STREAM, PROBED, CAMERA, SESSION, AUDIT, STATUS, DONE, PROBLEM,
-    CONTACT, CONTACT_PAGE,
+    CHAIN, CONTACT, CONTACT_PAGE,
     CONTACT_INVITATION, PERSON, INVITED, SHARED_SERVICE, SHARED_USER, SHARED_SITE, VIEWER,
     AUDIENCE, SIGHT, OUTLOOK, INVITATION, ACCOUNT_REQUEST, LETTER, SETTING,
 )  # fmt: skip

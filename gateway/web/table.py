@@ -313,6 +313,7 @@ API: tuple[Route, ...] = (
     ask("/sessions", cam.SESSION_LIST),
     tell("POST", "/sessions/end", cam.SESSION_END),
     ask("/audit", box.AUDIT_LIST),
+    ask("/audit/chain", box.AUDIT_CHAIN),
 )  # fmt: skip
 
 ROUTES: tuple[Route, ...] = (

@@ -24,11 +24,13 @@ PAGES: tuple[Route, ...] = (
     page("/contacts/new", pages.NEW_CONTACT),
     form(
         "/contacts/invite/{person}", ops.CONTACT_INVITE, pages.NEW_CONTACT,
-        lambda _, invited: f"/contacts/new?done=contact.{invited.outcome}",
+        lambda call, invited: (
+            f"/contacts/new?done=contact.{invited.outcome}&to={call.id(Kind.PERSON)}"
+        ),
     ),
     form(
         "/contacts/withdraw/{person}", ops.CONTACT_WITHDRAW, pages.CONTACTS,
-        lambda _call, _: "/contacts?done=contact.withdraw",
+        lambda _call, _: "/contacts?edit=1&done=contact.withdraw",
     ),
     form(
         "/contacts/accept/{person}", ops.CONTACT_ACCEPT, pages.CONTACTS,
@@ -41,11 +43,11 @@ PAGES: tuple[Route, ...] = (
     page("/contacts/{contact}", pages.CONTACT),
     form(
         "/contacts/{contact}/edit", ops.CONTACT_EDIT, pages.CONTACTS,
-        lambda call, _: f"/contacts?done=contact.edit#contact-{call.id(Kind.CONTACT)}",
+        lambda call, _: f"/contacts?edit=1&done=contact.edit#contact-{call.id(Kind.CONTACT)}",
     ),
     form(
         "/contacts/{contact}/delete", ops.CONTACT_DELETE, pages.CONTACTS,
-        lambda _call, _: "/contacts?done=contact.delete",
+        lambda _call, _: "/contacts?edit=1&done=contact.delete",
     ),
     page("/contacts/{contact}/domains/{domain}", pages.CONTACT_DOMAIN),
     form(

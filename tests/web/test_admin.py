@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.model.kinds import Authority
 from gateway.registry import audit, invitations, outbox, owners, self_service, server_settings
 from gateway.registry.outbox import LetterState
-from tests.web.rig import Browser, Rig, add_owner, open_rig
+from tests.web.rig import Browser, Program, Rig, add_owner, open_rig
 
 
 @contextlib.asynccontextmanager
@@ -120,3 +120,42 @@ async def test_audit_is_filtered_and_given_to_spreadsheets(tmp_path: Path):
         assert [row[5] for row in rows[1:]] == ["site 2", "site 1", "site 0"]
         assert rows[1][6] == "'=formula"
         assert len((await admin.get("/audit.csv?from=2100-01-01"))[1].splitlines()) == 1
+
+
+async def test_a_row_removed_from_the_audit_shows(tmp_path: Path):
+    async with office(tmp_path) as (rig, admin, me):
+        for number in range(3):
+            await rig.registry.write(
+                lambda tx, number=number: audit.append(tx, me, "", "client.add", f"site {number}")
+            )
+        program = Program(rig.url, rig.token)
+        assert "The chain is whole: " in (await admin.get("/audit?check=1"))[1]
+        found = await program.good("GET", "/audit/chain")
+        assert (found["whole"], found["finding"], found["missing"]) == (True, "", [])
+
+        def tamper(tx) -> int:
+            gone = tx.number("SELECT max(id) - 1 FROM audit")
+            tx.run("DROP TRIGGER audit_never_shrinks")
+            tx.run("DELETE FROM audit WHERE id = ?", gone)
+            return gone
+
+        gone = await rig.registry.write(tamper)
+        _, text, _ = await admin.get("/audit?check=1&action=client.*")
+        assert "The chain is broken" in text
+        assert f"Row {gone} was removed." in text
+        found = await program.good("GET", "/audit/chain")
+        assert (found["whole"], found["missing"]) == (False, [gone, gone])
+        await program.close()
+
+
+async def test_a_link_is_given_as_a_code_to_scan(tmp_path: Path):
+    async with office(tmp_path) as (rig, admin, me):
+
+        def prepare(tx) -> None:
+            server_settings.change(tx, {"hand_over": True, "management_url": "http://box"})
+            self_service.ask_for_address(tx, me, "first@example.org", "192.0.2.1")
+
+        await rig.registry.write(prepare)
+        letter = (await rig.registry.read(outbox.list_all))[0]
+        assert "<svg" not in (await admin.get("/admin/outbox"))[1]
+        assert 'class="qr"' in (await admin.get(f"/admin/outbox?qr={letter.id}"))[1]
