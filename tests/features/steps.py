@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+from playwright.async_api import Error
 
 from gateway.endpoint.events import ConnectivityChanged, ConnectivityStatus
 from gateway.model.kinds import ClientStatus, ServiceStatus
@@ -38,14 +41,34 @@ async def shows(page: Any, selector: str) -> str:
     return flat(await page.locator(selector).inner_text())
 
 
+async def until_reads(read: Callable[[], Awaitable[Any]], wanted: Any) -> None:
+    """Wait until `read` returns what is wanted; the page may be made anew meanwhile."""
+    last: list[Any] = [None]
+
+    async def same() -> bool:
+        try:
+            last[0] = await read()
+        except Error as error:
+            if "context was destroyed" not in str(error):
+                raise
+            return False
+        return bool(last[0] == wanted)
+
+    try:
+        await until(same)
+    except TimeoutError:
+        raise AssertionError((last[0], wanted)) from None
+
+
 async def until_shown(page: Any, selector: str, text: str) -> None:
     """Wait until an element contains a text; the page follows changes by itself."""
-    await until(lambda: _contains(page, selector, text))
 
+    async def contained() -> str:
+        found = page.locator(selector)
+        shown = flat(await found.inner_text()) if await found.count() == 1 else ""
+        return text if text in shown else shown
 
-async def _contains(page: Any, selector: str, text: str) -> bool:
-    found = page.locator(selector)
-    return await found.count() == 1 and text in flat(await found.inner_text())
+    await until_reads(contained, text)
 
 
 async def users_under(page: Any, heading: str) -> list[str] | None:
@@ -57,13 +80,7 @@ async def users_under(page: Any, heading: str) -> list[str] | None:
 async def until_users(page: Any, heading: str, wanted: list[str] | None) -> None:
     """Wait until a user list of SITE CONFIGURATION has exactly these lines."""
 
-    async def same() -> bool:
-        return await users_under(page, heading) == wanted
-
-    try:
-        await until(same)
-    except TimeoutError:
-        raise AssertionError((heading, await users_under(page, heading), wanted)) from None
+    await until_reads(lambda: users_under(page, heading), wanted)
 
 
 async def command(page: Any, path: str, **fields: Any) -> int:
