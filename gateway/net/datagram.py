@@ -343,11 +343,12 @@ class DatagramPath:
             limits.total_packets, limits.total_octets, limits.pairs,
         )  # fmt: skip
         self._submit(Command.LIMITS, 0, body)
+        # Before the doors: what came while there was no process waits in them, and is read at once.
+        for uid in self._expected:
+            self._submit(Command.EXPECT, 0, uid)
         for index, sock in enumerate(self._doors):
             packet = HEADER.pack(Command.DOOR, index)
             self._queue.submit(index, packet, (os.dup(sock.fileno()),))
-        for uid in self._expected:
-            self._submit(Command.EXPECT, 0, uid)
         for pair in self._pairs.values():
             self._submit(Command.JOIN, pair.number, pair.a.packed + pair.b.packed)
 

@@ -63,12 +63,26 @@ def source_of(address: str) -> str:
     return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
+def from_here(sock: socket.socket) -> bool:
+    """Tell whether a connection's peer is this very machine.
+
+    Other addresses of 127.0.0.0/8 stand for hosts of their own, as in tests on one machine.
+    """
+    try:
+        local, peer = str(sock.getsockname()[0]), str(sock.getpeername()[0])
+    except OSError:  # gone already
+        return False
+    return peer in (local, "127.0.0.1", "::1")
+
+
 class Listener:
     """Accepts connections on several addresses and hands each raw socket to `accepted`.
 
-    At most `limit` connections at once and `per_peer` of one source; more are closed at once. The
-    receiver calls `released(peer)` when a connection is over. `accepted(sock, peer)` runs on the
-    loop and must not block; peer is the address without port.
+    At most `limit` connections at once and `per_peer` of one source; more are closed at once. With
+    `own` those from this very machine are counted apart, up to that many: strangers cannot use up
+    what the machine's own programs need, nor those what is there for strangers. The receiver calls
+    `released(peer)` when a connection is over. `accepted(sock, peer)` runs on the loop and must
+    not block; peer is the address without port.
     """
 
     def __init__(
@@ -78,11 +92,14 @@ class Listener:
         *,
         limit: int = 20_000,
         per_peer: int = 2_000,
+        own: int = 0,
     ) -> None:
         self._room = room
         self._accepted = accepted
         self._limit = limit
         self._per_peer = per_peer
+        self._own_limit = own
+        self._own: collections.Counter[str] = collections.Counter()
         self._sockets: list[socket.socket] = []
         self._peers: collections.Counter[str] = collections.Counter()
         self._refused = 0
@@ -108,7 +125,7 @@ class Listener:
     @property
     def count(self) -> int:
         """Return how many connections are open."""
-        return self._peers.total()
+        return self._peers.total() + self._own.total()
 
     @property
     def refused(self) -> int:
@@ -127,14 +144,24 @@ class Listener:
                 return
             peer = str(address[0])
             source = source_of(peer)
-            if self.count >= self._limit or self._peers[source] >= self._per_peer:
+            if not self._counted(source, bool(self._own_limit) and from_here(sock)):
                 self._refused += 1
                 sock.close()
                 continue
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._peers[source] += 1
             self._accepted(sock, peer)
+
+    def _counted(self, source: str, own: bool) -> bool:
+        """Count one more connection of a source; False when there is no room for it."""
+        if own:
+            room, count = self._own.total() < self._own_limit, self._own
+        else:
+            total, mine = self._peers.total(), self._peers[source]
+            room, count = total < self._limit and mine < self._per_peer, self._peers
+        if room:
+            count[source] += 1
+        return room
 
     def _pause(self, listening: socket.socket) -> None:
         # Out of descriptors: the readable listener would spin the loop.
@@ -150,9 +177,11 @@ class Listener:
     def released(self, peer: str) -> None:
         """Note that a connection of `peer` is over."""
         source = source_of(peer)
-        self._peers[source] -= 1
-        if self._peers[source] <= 0:
-            del self._peers[source]
+        # One address may come both ways: from another address of ours it is not known as ours.
+        count = self._own if source in self._own else self._peers
+        count[source] -= 1
+        if count[source] <= 0:
+            del count[source]
 
     def close(self) -> None:
         """Stop accepting; connections that are open are their owners' business."""

@@ -34,6 +34,19 @@ def open_datagram(host: str, port: int = 0) -> socket.socket:
     return sock
 
 
+def on_link(address: str) -> bool:
+    """Tell whether an address is on a network of this machine, with no router between."""
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
+        sock.connect((address, 9))  # nothing is sent: the routing table is asked
+    except OSError:
+        return False
+    finally:
+        sock.close()
+    return True
+
+
 def take_datagrams(sock: socket.socket, receive: Callable[[bytes, Address], object]) -> None:
     """Hand what is there to `receive`, READ_BATCH at most, until it returns a true value."""
     for _ in range(READ_BATCH):

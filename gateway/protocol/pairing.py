@@ -18,6 +18,14 @@ from gateway.base.entropy import Entropy
 from gateway.base.errors import ProtocolViolation, TimedOut
 from gateway.base.secret import Secret
 from gateway.protocol.machine import Conversation, Unexpected
+from gateway.protocol.pairing_direct import (
+    Party,
+    Standing,
+    VainAttempts,
+    direct_order,
+    nameable,
+    promising,
+)
 from gateway.wire.digest import proxy_auth_hash
 from gateway.wire.framing import PROXY_SERVER_MAX, FrameBuffer
 from gateway.wire.message import Message
@@ -25,10 +33,7 @@ from gateway.wire.rendezvous import (
     TCP_TYPES,
     ClientP2P,
     ClientProxy,
-    CreateP2PConnection,
-    CreateP2PConnectionInDualMode,
     CreateProxyConnection,
-    IpAddress,
     P2PFailed,
     ProxyAuthHash,
     ProxyAuthKey,
@@ -38,7 +43,6 @@ from gateway.wire.rendezvous import (
     ServiceProxy,
     decode_control,
     encode_control,
-    pack_public,
     unpack_private,
 )
 
@@ -62,25 +66,6 @@ class RelayPolicy(enum.Enum):
     RELAY_ONLY = "relay"
     DIRECT = "direct"
     """IPv4 only: the reference client never reports an IPv6 direct connection (02 trap T4)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """One authenticated end of a meeting, as its control connection described it."""
-
-    handle: int
-    """The number by which the caller knows the control connection."""
-    role: ProxyRole
-    connection_uid: bytes
-    direct: bool
-    """Opened with *_P2P."""
-    address: IpAddress
-    port: int
-    """As observed by us."""
-    private: bytes | None = None
-    """The six octets as received, kept only when their address differs from the observed one."""
-    here: bool = False
-    """Lives on the proxy's own machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +113,14 @@ class ControlConversation(Conversation[ControlEvent]):
         secret: Secret,
         entropy: Entropy,
         here: bool = False,
+        near: bool = False,
     ) -> None:
         super().__init__()
         self._handle = handle
         self._address = ipaddress.ip_address(address.partition("%")[0])
         self._port = port
         self._here = here
+        self._near = near
         self._secret = secret
         self._entropy = entropy
         self._frames = FrameBuffer(PROXY_SERVER_MAX, 1)
@@ -189,11 +176,13 @@ class ControlConversation(Conversation[ControlEvent]):
         role, direct = opening
         private = None
         local = message.local_endpoint if isinstance(message, ClientP2P | ServiceP2P) else None
-        if local is not None and unpack_private(local)[0] != self._address:
+        differs = local is not None and unpack_private(local)[0] != self._address
+        if local is not None and differs and nameable(local, self._address):
             private = local
         uid: bytes = message.connection_uid  # type: ignore[attr-defined]
         self._party = Party(
-            self._handle, role, uid, direct, self._address, self._port, private, self._here
+            self._handle, role, uid, direct, self._address, self._port, private,
+            self._here, self._near,
         )  # fmt: skip
         self._key = self._entropy.octets(20)
         self._state = _State.AUTH_REQUIRED
@@ -257,11 +246,13 @@ class _Stage(enum.Enum):
 
 
 class _Meeting:
-    __slots__ = ("due", "parties", "presented", "stage")
+    __slots__ = ("due", "ends", "parties", "presented", "stage")
 
     def __init__(self, due: float) -> None:
         self.due = due
         self.stage = _Stage.WAITING
+        self.ends: tuple[Standing, Standing] | None = None
+        """Of client and service, once they try to reach each other."""
         self.parties: dict[ProxyRole, Party] = {}
         self.presented: set[ProxyRole] = set()
 
@@ -282,6 +273,7 @@ class Rendezvous:
         self._policy = policy
         self._meetings_max = meetings_max
         self._meetings: dict[bytes, _Meeting] = {}
+        self.vain = VainAttempts()
 
     def __len__(self) -> int:
         return len(self._meetings)
@@ -302,7 +294,7 @@ class Rendezvous:
             orders.append(Dismiss(earlier.handle))
         meeting.parties[party.role] = party
         if len(meeting.parties) == len(ProxyRole):
-            orders.extend(self._introduce(meeting))
+            orders.extend(self._introduce(meeting, now))
         return orders
 
     def direct_failed(self, party: Party, now: float) -> list[Order]:
@@ -312,6 +304,8 @@ class Rendezvous:
             return []
         if now >= meeting.due or meeting.stage is not _Stage.DIRECT:
             return []
+        if meeting.ends is not None:
+            self.vain.add(*meeting.ends, now)
         return list(self._relay(meeting))
 
     def leave(self, party: Party) -> None:
@@ -353,35 +347,28 @@ class Rendezvous:
         """Return when the oldest meeting is over, None without one."""
         return next((meeting.due for meeting in self._meetings.values()), None)
 
-    def _introduce(self, meeting: _Meeting) -> Iterator[Order]:
+    def _introduce(self, meeting: _Meeting, now: float) -> Iterator[Order]:
         client = meeting.parties[ProxyRole.CLIENT]
         service = meeting.parties[ProxyRole.SERVICE]
-        if not (client.direct and service.direct and self._worth_trying(client, service)):
+        if not self._worth_trying(client, service, now):
             yield from self._relay(meeting)
             return
         meeting.stage = _Stage.DIRECT
+        meeting.ends = client.standing, service.standing
         service_key, client_key = self._entropy.octets(4), self._entropy.octets(4)
-        for party, peer, own, other in (
-            (client, service, client_key, service_key),
-            (service, client, service_key, client_key),
-        ):
-            public = pack_public(peer.address, peer.port)
-            message: Message
-            if client.private is not None and service.private is not None:
-                assert peer.private is not None
-                message = CreateP2PConnectionInDualMode(public, own, other, peer.private)
-            else:
-                message = CreateP2PConnection(public, own, other)
-            yield Tell(party.handle, message)
+        yield Tell(client.handle, direct_order(client, service, client_key, service_key))
+        yield Tell(service.handle, direct_order(service, client, service_key, client_key))
 
-    def _worth_trying(self, client: Party, service: Party) -> bool:
-        both_ipv4 = client.address.version == service.address.version == 4
-        # A vain attempt costs 4 s. With one of them on this machine the relay is on the direct path
-        # already; and nobody outside reaches the address of one on our own network.
-        same_side = (
-            client.here == service.here and client.address.is_global == service.address.is_global
+    def _worth_trying(self, client: Party, service: Party, now: float) -> bool:
+        ends = client.standing, service.standing
+        return (
+            self._policy is RelayPolicy.DIRECT
+            and client.direct
+            and service.direct
+            and client.address.version == service.address.version == 4
+            and promising(*ends)
+            and not self.vain.recent(*ends, now)
         )
-        return self._policy is RelayPolicy.DIRECT and both_ipv4 and same_side
 
     def _relay(self, meeting: _Meeting) -> Iterator[Order]:
         meeting.stage = _Stage.RELAYED

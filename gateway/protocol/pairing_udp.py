@@ -7,20 +7,23 @@ order, and whose datagrams are relayed. It moves no octet.
 from __future__ import annotations
 
 import enum
-from collections import deque
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.protocol.pairing import MEETINGS_MAX, Dismiss, Tell
+from gateway.protocol.pairing_direct import Standing, VainAttempts, nameable, promising
 from gateway.protocol.pairing_udp_control import UdpParty
 from gateway.wire.message import Message
 from gateway.wire.rendezvous import (
     CreateUdpP2P,
     CreateUdpP2PInDualMode,
     IpAddress,
+    P2PConnectionCreated,
     ProxyError,
     ProxyRole,
     UdpProxyConnectionCreated,
+    pack_private,
     pack_public,
 )
 
@@ -28,6 +31,11 @@ MEETING_SECONDS = 60.0
 """How long a connection uid is remembered, from its first party that is ready (02 section 12)."""
 SERVICE_DELAY = 0.05
 """The client learns of its peer so much earlier: a punch before that kills it (02 trap T8)."""
+LATENCY_MAX = 0.75
+"""What is added to that for a client that is slow to answer, at most: it gives up 6 s after its
+order, and the service asks for the relay 4 s after its own."""
+TRIED = 4.0
+"""Seconds of an attempt after which a client that leaves has failed, not changed its mind."""
 
 
 class DirectFamilies(enum.Flag):
@@ -61,13 +69,17 @@ class _Stage(enum.Enum):
 
 
 class _Meeting:
-    __slots__ = ("due", "parties", "relay_wanted", "stage")
+    __slots__ = ("connected", "due", "ends", "parties", "relay_wanted", "stage", "tried_at")
 
     def __init__(self, due: float) -> None:
         self.due = due
         self.stage = _Stage.WAITING
         self.parties: dict[ProxyRole, UdpParty] = {}
         self.relay_wanted = False
+        self.ends: tuple[Standing, Standing] | None = None
+        """Of client and service, once they try to reach each other."""
+        self.tried_at = 0.0
+        self.connected = False
 
 
 class UdpRendezvous:
@@ -84,7 +96,10 @@ class UdpRendezvous:
         self._meetings_max = meetings_max
         self._service_delay = service_delay
         self._meetings: dict[bytes, _Meeting] = {}
-        self._later: deque[tuple[float, bytes, Tell]] = deque()
+        self._later: list[tuple[float, int, bytes, Tell]] = []
+        """A heap by time; the number keeps the order of those that are due at once."""
+        self._turn = 0
+        self.vain = VainAttempts()
 
     def __len__(self) -> int:
         return len(self._meetings)
@@ -116,6 +131,7 @@ class UdpRendezvous:
         if meeting.stage is _Stage.WAITING:
             meeting.relay_wanted = True
         elif meeting.stage is _Stage.DIRECT:
+            self._in_vain(meeting, now)
             return list(self._relay(meeting))
         return []
 
@@ -124,6 +140,7 @@ class UdpRendezvous:
         meeting = self._attended(party, now)
         if meeting is None or meeting.stage is not _Stage.DIRECT:
             return []
+        meeting.connected = meeting.connected or isinstance(message, P2PConnectionCreated)
         other = meeting.parties.get(party.role.other)
         return [Tell(other.handle, message)] if other is not None else []
 
@@ -134,7 +151,7 @@ class UdpRendezvous:
             return []
         return list(self._conclude(meeting, accepted))
 
-    def leave(self, party: UdpParty) -> None:
+    def leave(self, party: UdpParty, now: float) -> None:
         """Note that a party's control connection is gone."""
         meeting = self._meetings.get(party.connection_uid)
         if meeting is None or meeting.parties.get(party.role) != party:
@@ -142,12 +159,16 @@ class UdpRendezvous:
         del meeting.parties[party.role]
         if meeting.stage is _Stage.WAITING and not meeting.parties:
             del self._meetings[party.connection_uid]
+        # The reference's service that was punched never asks for the relay, and its client gives
+        # up (02 section 10.3, asymmetric failure): nobody can help these two, but the next two.
+        if meeting.stage is _Stage.DIRECT and now - meeting.tried_at >= TRIED:
+            self._in_vain(meeting, now)
 
     def tick(self, now: float) -> list[UdpOrder]:
         """Return the orders that are due now; forget the meetings that are over."""
         orders: list[UdpOrder] = []
         while self._later and now >= self._later[0][0]:
-            _, uid, order = self._later.popleft()
+            _, _, uid, order = heapq.heappop(self._later)
             meeting = self._meetings.get(uid)
             # Told to relay or punched meanwhile: an order to punch would come too late.
             if meeting is not None and meeting.stage is _Stage.DIRECT:
@@ -177,14 +198,31 @@ class UdpRendezvous:
     def _introduce(self, meeting: _Meeting, now: float) -> Iterator[UdpOrder]:
         client = meeting.parties[ProxyRole.CLIENT]
         service = meeting.parties[ProxyRole.SERVICE]
-        same = client.source.address.version == service.source.address.version
-        if meeting.relay_wanted or not same or not self._direct.allow(client.source.address):
+        if meeting.relay_wanted or not self._worth_trying(client, service, now):
             yield from self._relay(meeting)
             return
         meeting.stage = _Stage.DIRECT
+        meeting.ends, meeting.tried_at = (client.standing, service.standing), now
         yield Tell(client.handle, _punch_order(service))
+        # A client far from us and near to its peer would be punched before it has read its order.
+        due = now + self._service_delay + min(client.latency, LATENCY_MAX)
         order = Tell(service.handle, _punch_order(client))
-        self._later.append((now + self._service_delay, client.connection_uid, order))
+        self._turn += 1
+        heapq.heappush(self._later, (due, self._turn, client.connection_uid, order))
+
+    def _worth_trying(self, client: UdpParty, service: UdpParty, now: float) -> bool:
+        ends = client.standing, service.standing
+        return (
+            client.source.address.version == service.source.address.version
+            and self._direct.allow(client.source.address)
+            and promising(*ends)
+            and not self.vain.recent(*ends, now)
+        )
+
+    def _in_vain(self, meeting: _Meeting, now: float) -> None:
+        if meeting.ends is not None and not meeting.connected:
+            self.vain.add(*meeting.ends, now)
+            meeting.ends = None
 
     def _relay(self, meeting: _Meeting) -> Iterator[UdpOrder]:
         meeting.stage = _Stage.RELAYING
@@ -213,7 +251,11 @@ def _place(party: UdpParty) -> tuple[IpAddress, int]:
 
 def _punch_order(peer: UdpParty) -> Message:
     """Return the order to punch to this peer: over IPv4 always in dual mode (02 trap T7)."""
-    public = pack_public(peer.source.address, peer.source.port)
-    if peer.source.private is not None:
-        return CreateUdpP2PInDualMode(public, peer.source.private, peer.endpoint_uid)
-    return CreateUdpP2P(public, peer.endpoint_uid)
+    source = peer.source
+    public = pack_public(source.address, source.port)
+    if source.private is None or source.address.version != 4:
+        return CreateUdpP2P(public, peer.endpoint_uid)
+    private = source.private
+    if not nameable(private, source.address):
+        private = pack_private(source.address, source.port)
+    return CreateUdpP2PInDualMode(public, private, peer.endpoint_uid)

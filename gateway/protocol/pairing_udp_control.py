@@ -16,6 +16,7 @@ from gateway.base.errors import ProtocolViolation, TimedOut
 from gateway.base.secret import Secret
 from gateway.protocol.machine import Conversation, Unexpected
 from gateway.protocol.pairing import FAILURES_MAX, HELLO_SECONDS, AuthenticationRefused
+from gateway.protocol.pairing_direct import Standing
 from gateway.wire.digest import proxy_auth_hash
 from gateway.wire.framing import PROXY_SERVER_MAX, FrameBuffer
 from gateway.wire.message import Message
@@ -62,6 +63,19 @@ class UdpParty:
     connection_uid: bytes
     endpoint_uid: bytes
     source: Source
+    here: bool = False
+    """Lives on the proxy's own machine."""
+    near: bool = False
+    """Lives on a network of the proxy's machine."""
+    latency: float = 0.0
+    """Seconds from the challenge to the datagram that answers it: what an order takes to be read,
+    and more."""
+
+    @property
+    def standing(self) -> Standing:
+        """Return where the party is."""
+        source = self.source
+        return Standing.of(source.address, source.private, here=self.here, near=self.near)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +127,19 @@ class _State(enum.Enum):
 class UdpControlConversation(Conversation[UdpControlEvent]):
     """One control connection of the UDP rendezvous, seen from the proxy (02 section 10.1)."""
 
-    def __init__(self, handle: int, *, secret: Secret, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        handle: int,
+        *,
+        secret: Secret,
+        entropy: Entropy,
+        here: bool = False,
+        near: bool = False,
+    ) -> None:
         super().__init__()
         self._handle = handle
+        self._here = here
+        self._near = near
         self._secret = secret
         self._entropy = entropy
         self._frames = FrameBuffer(PROXY_SERVER_MAX, 1)
@@ -125,6 +149,8 @@ class UdpControlConversation(Conversation[UdpControlEvent]):
         self._endpoint_uid = b""
         self._key = b""
         self._source: Source | None = None
+        self._challenged_at = 0.0
+        self._latency = 0.0
         self._signals = 0
         self._deadline: float | None = None
         self._last = 0.0
@@ -145,10 +171,11 @@ class UdpControlConversation(Conversation[UdpControlEvent]):
             done = self._state is _State.SETUP
             self._finish(done or TimedOut("The endpoint did not introduce itself in time."))
 
-    def sighted(self, source: Source) -> None:
-        """Learn where the endpoint's datagram came from; only the first one counts."""
+    def sighted(self, source: Source, now: float = 0.0) -> None:
+        """Learn where the endpoint's datagram came from, and when; only the first one counts."""
         if self._source is None and not self._finished and self._state is not _State.INITIAL:
             self._source = source
+            self._latency = max(0.0, now - self._challenged_at)
             self._complete()
 
     def tell(self, message: Message) -> None:
@@ -159,7 +186,7 @@ class UdpControlConversation(Conversation[UdpControlEvent]):
         """Close the connection after what was sent."""
         self._finish(True)
 
-    def _receive(self, data: bytes, now: float) -> None:  # noqa: ARG002
+    def _receive(self, data: bytes, now: float) -> None:
         self._frames.feed(data)
         while not self._finished and (payload := self._frames.next_payload()) is not None:
             try:
@@ -167,13 +194,13 @@ class UdpControlConversation(Conversation[UdpControlEvent]):
             except DecodeError as error:
                 raise ProtocolViolation(f"A message that cannot be read: {error}.") from error
             if self._state is _State.INITIAL:
-                self._introduced(message)
+                self._introduced(message, now)
             elif self._state is _State.AUTH_REQUIRED:
                 self._answered(message)
             else:
                 self._set_up(message)
 
-    def _introduced(self, message: Message) -> None:
+    def _introduced(self, message: Message, now: float) -> None:
         role = _OPENINGS.get(type(message))
         if role is None:
             raise Unexpected(f"{type(message).__name__} does not open a control connection.")
@@ -183,6 +210,7 @@ class UdpControlConversation(Conversation[UdpControlEvent]):
         self._endpoint_uid = self._entropy.uid()
         self._state = _State.AUTH_REQUIRED
         self._deadline = self._last
+        self._challenged_at = now
         # The event leaves before the octets do, so that the datagram finds itself expected.
         self._emit(EndpointNamed(self._endpoint_uid))
         self.tell(UdpAuthKey(self._key, self._endpoint_uid))
@@ -206,10 +234,11 @@ class UdpControlConversation(Conversation[UdpControlEvent]):
         self._emit(
             UdpPartyReady(
                 UdpParty(
-                    self._handle, self._role, self._connection_uid, self._endpoint_uid, self._source
+                    self._handle, self._role, self._connection_uid, self._endpoint_uid,
+                    self._source, self._here, self._near, self._latency,
                 )
             )
-        )
+        )  # fmt: skip
 
     def _set_up(self, message: Message) -> None:
         self._signals += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
 from collections.abc import Callable
@@ -11,7 +10,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from gateway.base.clock import Clock
 from gateway.base.errors import GatewayError, RemoteError
-from gateway.net.listener import Listener, adopt
+from gateway.net.listener import Listener, adopt, from_here
+from gateway.net.peer import on_link
 from gateway.net.sockets import addresses
 from gateway.net.stream import Pump
 from gateway.net.tasks import TaskRoom
@@ -61,6 +61,19 @@ class Complaints:
         self._log.warning("%s %s%s", peer, what, more)
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who opened a control connection, and from where."""
+
+    handle: int
+    address: str
+    port: int
+    here: bool
+    """From this very machine."""
+    near: bool
+    """From a network of this machine, with no router between."""
+
+
 @dataclass(slots=True)
 class Control(Generic[T, E]):
     """One open control connection."""
@@ -74,9 +87,8 @@ class Control(Generic[T, E]):
 class ControlDesk(Generic[T, E]):
     """Accepts control connections and keeps them by number.
 
-    `make(handle, peer, port, here)` returns the conversation of a new one, where `here` says that
-    it comes from this machine; `happened(control, event)` is called for each of its events, and
-    `left(handle)` once when it is gone.
+    `make(caller)` returns the conversation of a new one; `happened(control, event)` is called for
+    each of its events, and `left(handle)` once when it is gone.
     """
 
     def __init__(
@@ -85,7 +97,7 @@ class ControlDesk(Generic[T, E]):
         *,
         clock: Clock,
         room: TaskRoom,
-        make: Callable[[int, str, int, bool], T],
+        make: Callable[[Caller], T],
         happened: Callable[[Control[T, E], E], None],
         left: Callable[[int], None],
         complain: Complaints,
@@ -103,6 +115,7 @@ class ControlDesk(Generic[T, E]):
             self._accepted,
             limit=settings.controls_max,
             per_peer=settings.controls_per_peer,
+            own=settings.own_max,
         )
 
     def carry_out(self, order: Tell | Dismiss) -> None:
@@ -125,9 +138,10 @@ class ControlDesk(Generic[T, E]):
     def _accepted(self, sock: socket.socket, peer: str) -> None:
         self._last_handle += 1
         handle = self._last_handle
-        (local, _), (_, port) = addresses(sock)
-        here = peer == local or ipaddress.ip_address(peer.partition("%")[0]).is_loopback
-        talk = self._make(handle, peer, port, here)
+        _, (_, port) = addresses(sock)
+        here = from_here(sock)
+        near = not here and ":" not in peer and on_link(peer)
+        talk = self._make(Caller(handle, peer, port, here, near))
         pump: Pump[E] = Pump(
             talk,
             self._clock,

@@ -20,7 +20,7 @@ from gateway.base.errors import Conflict, GatewayError, InvalidInput
 from gateway.base.notices import NoticeHub
 from gateway.base.secret import Secret
 from gateway.net.datapath import DataPath, EndReason, Pair, PairEnd, PairLimits
-from gateway.net.listener import Listener
+from gateway.net.listener import Listener, from_here, source_of
 from gateway.net.sockets import read_exactly, reset
 from gateway.net.tasks import TaskRoom
 from gateway.protocol.pairing import (
@@ -29,12 +29,12 @@ from gateway.protocol.pairing import (
     ControlEvent,
     DirectFailed,
     Order,
-    Party,
     PartyAuthenticated,
     Presented,
     RelayPolicy,
     Rendezvous,
 )
+from gateway.protocol.pairing_direct import Party
 from gateway.relay.controls import Complaints, Control, ControlDesk
 from gateway.relay.notices import RelayClosed, RelayOpened
 from gateway.relay.settings import RelaySettings
@@ -49,12 +49,17 @@ SWEEP_SECONDS = 1.0
 _Control = Control[ControlConversation, ControlEvent]
 
 
+_OWN = "this machine"
+"""In the place of a peer's address: this machine's data connections are counted apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A data connection whose other side is not there yet."""
+    """A data connection whose other side is not there yet; it is counted as a `who`'s."""
 
     sock: socket.socket
     peer: str
+    who: str
 
 
 class RendezvousServer:
@@ -112,8 +117,14 @@ class RendezvousServer:
             settings,
             clock=self._clock,
             room=room,
-            make=lambda handle, peer, port, here: ControlConversation(
-                handle, peer, port, secret=self._secret, entropy=self._entropy, here=here
+            make=lambda caller: ControlConversation(
+                caller.handle,
+                caller.address,
+                caller.port,
+                here=caller.here,
+                near=caller.near,
+                secret=self._secret,
+                entropy=self._entropy,
             ),
             happened=self._happened,
             left=self._left,
@@ -132,6 +143,7 @@ class RendezvousServer:
             self._data_accepted,
             limit=2 * settings.relayed_max + settings.handshakes_max,
             per_peer=settings.relayed_per_peer + settings.handshakes_per_peer,
+            own=2 * settings.relayed_max + settings.own_max,
         )
         try:
             hosts = settings.bind_addresses
@@ -201,28 +213,35 @@ class RendezvousServer:
     def _data_accepted(self, sock: socket.socket, peer: str) -> None:
         assert self._room is not None
         settings = self._settings
-        crowded = self._handshakes.total() >= settings.handshakes_max
-        if crowded or self._handshakes[peer] >= settings.handshakes_per_peer:
+        shaking = self._handshakes
+        if from_here(sock):
+            who, crowded = _OWN, shaking[_OWN] >= settings.own_max
+        else:
+            strangers = shaking.total() - shaking[_OWN]
+            who, crowded = source_of(peer), strangers >= settings.handshakes_max
+            crowded = crowded or shaking[who] >= settings.handshakes_per_peer
+        if crowded:
             self._complain("opened too many relayed connections at once", peer)
             self._refuse(sock, peer)
             return
-        self._handshakes[peer] += 1
-        self._room.start(self._handshake(sock, peer), name="data header")
+        shaking[who] += 1
+        self._room.start(self._handshake(sock, peer, who), name="data header")
 
-    async def _handshake(self, sock: socket.socket, peer: str) -> None:
+    async def _handshake(self, sock: socket.socket, peer: str, who: str) -> None:
         kept = False
         try:
             header = await read_exactly(sock, DATA_HEADER_SIZE, self._settings.header_seconds)
-            kept = await self._present(sock, peer, header)
+            kept = await self._present(_Waiting(sock, peer, who), header)
         except GatewayError as error:
             self._complain(f"sent no data header ({error})", peer, "header")
         finally:
             if not kept:
-                self._handshake_over(peer)
+                self._handshake_over(who)
                 self._refuse(sock, peer)
 
-    async def _present(self, sock: socket.socket, peer: str, header: bytes) -> bool:
+    async def _present(self, mine: _Waiting, header: bytes) -> bool:
         """Match a data connection; True when the socket is taken care of."""
+        peer = mine.peer
         uid = header[1:]
         try:
             role = ProxyRole(header[0])
@@ -235,16 +254,15 @@ class RendezvousServer:
             self._complain("sent a data header that nobody waits for", peer)
             return False
         if answer is Presented.WAIT:
-            self._waiting[uid] = _Waiting(sock, peer)
+            self._waiting[uid] = mine
             return True
         other = self._waiting.pop(uid)
-        self._handshake_over(other.peer)
+        self._handshake_over(other.who)
         if self.relayed >= self._settings.relayed_max:
             self._complain("was refused: as many connections as allowed are relayed", peer)
             self._refuse(other.sock, other.peer)
             return False
-        self._handshake_over(peer)
-        mine = _Waiting(sock, peer)
+        self._handshake_over(mine.who)
         client, service = (mine, other) if role is ProxyRole.CLIENT else (other, mine)
         self._relay(uid, client, service)
         return True
@@ -291,10 +309,10 @@ class RendezvousServer:
 
         pair.ended.add_done_callback(over)
 
-    def _handshake_over(self, peer: str) -> None:
-        self._handshakes[peer] -= 1
-        if self._handshakes[peer] <= 0:
-            del self._handshakes[peer]
+    def _handshake_over(self, who: str) -> None:
+        self._handshakes[who] -= 1
+        if self._handshakes[who] <= 0:
+            del self._handshakes[who]
 
     def _refuse(self, sock: socket.socket, peer: str) -> None:
         reset(sock)
@@ -303,7 +321,7 @@ class RendezvousServer:
     def _drop_waiting(self, uid: bytes) -> None:
         waiting = self._waiting.pop(uid, None)
         if waiting is not None:
-            self._handshake_over(waiting.peer)
+            self._handshake_over(waiting.who)
             self._refuse(waiting.sock, waiting.peer)
 
     # -- both

@@ -29,14 +29,22 @@ class RelaySettings:
         help="Port of relayed connections; keep it within 37780-38259, which users open.",
     )
     direct: bool = setting(
-        False,
-        help="Let endpoints try a direct IPv4 connection, TCP or UDP, before relaying.",
+        True,
+        help="Let endpoints try a direct IPv4 connection, TCP or UDP, before relaying, where they "
+        "may reach each other; off, everything is relayed at once.",
     )
     controls_max: int = setting(
         2_000, minimum=2, maximum=100_000, help="Control connections at once."
     )
     controls_per_peer: int = setting(
         400, minimum=2, maximum=100_000, help="Control connections at once from one address."
+    )
+    own_max: int = setting(
+        2_000,
+        minimum=2,
+        maximum=100_000,
+        help="Control connections, and relayed connections whose other side is missing, at once "
+        "from this machine itself: its cameras. They are counted apart from all others.",
     )
     meetings_max: int = setting(
         2_000, minimum=1, maximum=100_000, help="Pairs of endpoints on their way to each other."
@@ -66,13 +74,13 @@ class RelaySettings:
         help="A relayed pair of which one end takes nothing for so long is ended; 0: never.",
     )  # fmt: skip
     unsent_octets: int = setting(
-        128 * 1024, minimum=0, maximum=16 * 1024 * 1024, unit="octets",
+        64 * 1024, minimum=0, maximum=16 * 1024 * 1024, unit="octets",
         help="Octets kept unsent towards each end; small keeps live video fresh. 0: the system's.",
     )  # fmt: skip
     receive_octets: int = setting(
-        256 * 1024, minimum=0, maximum=16 * 1024 * 1024, unit="octets",
+        104 * 1024, minimum=0, maximum=16 * 1024 * 1024, unit="octets",
         help="Receive buffer towards the service: bounds stale video, and the rate at long round "
-        "trips (256 KiB: 5 MB/s at 50 ms). 0: the system's.",
+        "trips (104 KiB: 2 MB/s at 50 ms). 0: the system's.",
     )  # fmt: skip
     udp: bool = setting(True, help="Serve UDP connections as well, in a process of their own.")
     udp_port: int = setting(

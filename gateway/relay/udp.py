@@ -80,8 +80,8 @@ class UdpHalf:
             settings,
             clock=clock,
             room=room,
-            make=lambda handle, _peer, _port, _here: UdpControlConversation(
-                handle, secret=secret, entropy=entropy
+            make=lambda caller: UdpControlConversation(
+                caller.handle, secret=secret, entropy=entropy, here=caller.here, near=caller.near
             ),
             happened=self._happened,
             left=self._left,
@@ -177,7 +177,8 @@ class UdpHalf:
             )
             return
         self._spots[control.handle] = spot
-        control.talk.sighted(Source(spot.address, spot.port, info.local_endpoint))
+        source = Source(spot.address, spot.port, info.local_endpoint)
+        control.talk.sighted(source, self._clock.monotonic())
         control.pump.flush()
 
     def _left(self, handle: int) -> None:
@@ -188,7 +189,7 @@ class UdpHalf:
         self._spots.pop(handle, None)
         party = self._parties.pop(handle, None)
         if party is not None:
-            self._rendezvous.leave(party)
+            self._rendezvous.leave(party, self._clock.monotonic())
 
     def _carry_out(self, orders: Iterable[UdpOrder]) -> None:
         for order in orders:

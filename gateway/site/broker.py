@@ -132,7 +132,7 @@ class Broker:
             return
         proxy = self._proxies.pick()
         to_client = proxy.address_for(found.client.path) if proxy else None
-        to_service = proxy.address_for(peer.path) if proxy else None
+        to_service = proxy.address_beside(peer.path, found.client.path) if proxy else None
         if proxy is None or to_client is None or to_service is None:
             code = int(ErrorCode.CONNECTION_ATTEMPT_FAILED)
             refusal = connect.ClientRequestError(answer.transport, answer.request_uid, code)

@@ -32,6 +32,20 @@ class ProxyEntry:
         found = first or second
         return None if found is None else found.packed
 
+    def address_beside(self, service: Path, client: Path) -> bytes | None:
+        """Return the address for a service that meets this client.
+
+        One on the proxy's own machine is told the address at which the client gets there, not
+        loopback: a client on our own network may then reach it directly.
+        """
+        here = self.embedded and this_machine(service.local)
+        reached = client.local
+        if here and reached is not None and reached.version == 4 and not this_machine(reached):
+            told = self.address_for(client)
+            if told == reached.packed:  # an address of our own, not that of a router
+                return told
+        return self.address_for(service)
+
 
 class ProxyDirectory:
     """All proxies of a server; one turn counter for the whole tracker."""

@@ -1,13 +1,14 @@
 """A server, a service or a client as a program of its own, for hosts that are namespaces.
 
 Prints one JSON object per line: `server FOLDER ADDRESS CLIENTS`, `service URI PASSWORD`,
-`client URI PASSWORD KIND...` where a kind is tcp or udp.
+`client URI PASSWORD SERVICE KIND...` where a kind is tcp or udp.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -21,7 +22,8 @@ from gateway.endpoint.client import ClientEndpoint
 from gateway.endpoint.service import IncomingUdp, ServiceEndpoint
 from gateway.net import sockets
 from gateway.net.tasks import TaskRoom
-from tests.endpoint.softnet import CAMERA, QUICK, softnet
+from gateway.protocol.pairing_direct import VainAttempts
+from tests.endpoint.softnet import CAMERA, QUICK, Softnet, softnet
 
 
 def tell(**values: Any) -> None:
@@ -29,15 +31,29 @@ def tell(**values: Any) -> None:
 
 
 async def server(folder: str, address: str, count: str) -> None:
-    async with softnet(Path(folder), address, direct=True) as running:
+    async with softnet(Path(folder), address) as running:
+        forgetful(running)
         site = await running.site()
         _, uri, password = await running.service_account(site, "Camera")
+        _, second, second_password = await running.service_account(site, "Beside")
         clients = [await running.client_account(site) for _ in range(int(count))]
         tell(
             service=[uri, password.reveal()],
+            beside=[second, second_password.reveal()],
             clients=[[uri, password.reveal()] for uri, password in clients],
         )
         await asyncio.Event().wait()
+
+
+def forgetful(running: Softnet) -> None:
+    """Forget what was in vain, on SIGUSR1: the network is another one now."""
+
+    def forget() -> None:
+        for book in (running.relay._rendezvous, running.relay.udp._rendezvous):
+            book.vain = VainAttempts()
+        tell(forgotten=True)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, forget)
 
 
 async def service(uri: str, password: str) -> None:
@@ -81,7 +97,7 @@ async def service(uri: str, password: str) -> None:
         await asyncio.Event().wait()
 
 
-async def client(uri: str, password: str, *kinds: str) -> None:
+async def client(uri: str, password: str, wanted: str, *kinds: str) -> None:
     async with TaskRoom("client") as room:
         endpoint = ClientEndpoint(
             uri,
@@ -94,9 +110,12 @@ async def client(uri: str, password: str, *kinds: str) -> None:
             entropy=SystemEntropy(),
         )
         endpoint.connect()
-        while not any(found.online for found in endpoint.services):
+        ids: list[int] = []
+        while not ids:
             await asyncio.sleep(0.02)
-        remote = endpoint.services[0].id
+            found = endpoint.services
+            ids = [one.id for one in found if one.online and one.hostname == wanted]
+        (remote,) = ids
         before = len(list(Path("/proc/self/fd").iterdir()))
         for kind in kinds:
             begun = time.monotonic()

@@ -77,7 +77,7 @@ def tmp(tmp_path: Path) -> Path:
 
 
 async def test_a_direct_stream_is_plain(tmp: Path) -> None:
-    async with softnet(tmp, direct=True) as running:
+    async with softnet(tmp) as running:
         service, client, remote = await both(running)
         listener = service.listen(554)
         before = descriptors()
@@ -125,7 +125,7 @@ async def test_one_side_does_not_want_it(
 
 
 async def test_many_at_once_go_direct(tmp: Path) -> None:
-    async with softnet(tmp, direct=True) as running:
+    async with softnet(tmp) as running:
         service, client, remote = await both(running)
         listener = service.listen(554, backlog=40)
         before = descriptors()
@@ -143,7 +143,7 @@ async def test_many_at_once_go_direct(tmp: Path) -> None:
 
 
 async def test_giving_up_leaves_no_sockets(tmp: Path) -> None:
-    async with softnet(tmp, direct=True) as running:
+    async with softnet(tmp) as running:
         service, client, remote = await both(running)
         listener = service.listen(554, backlog=100)
         service.listen_udp(554, backlog=100)
@@ -164,7 +164,7 @@ async def test_giving_up_leaves_no_sockets(tmp: Path) -> None:
 
 
 async def test_datagrams_go_direct(tmp: Path) -> None:
-    async with softnet(tmp, direct=True) as running:
+    async with softnet(tmp) as running:
         service, client, remote = await both(running)
         listener = service.listen_udp(5004)
         tcp = service.listen(5004)  # TCP and UDP ports do not know of each other
@@ -184,7 +184,7 @@ async def test_datagrams_go_direct(tmp: Path) -> None:
 
 
 async def test_datagrams_go_through_the_relay(tmp: Path) -> None:
-    async with softnet(tmp) as running:
+    async with softnet(tmp, direct=False) as running:
         service, client, remote = await both(running)
         listener = service.listen_udp(5004)
         before = descriptors()

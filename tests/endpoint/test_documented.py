@@ -42,7 +42,7 @@ async def test_the_examples_meet(tmp_path: Path) -> None:
                     pass
             client = await _start(_program(1, *await running.client_account(site)))
             out, _ = await client.communicate()
-            assert out.decode().splitlines()[-1] == "relayed b'hello'"
+            assert out.decode().splitlines()[-1] == "direct b'hello'"
             assert client.returncode == 0
             async with asyncio.timeout(15):
                 while b"Owner is here" not in await service.stdout.readline():

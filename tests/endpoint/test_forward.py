@@ -16,9 +16,10 @@ from gateway.net import sockets
 from tests.endpoint.softnet import softnet
 
 
+@pytest.mark.parametrize("direct", [True, False])
 @pytest.mark.parametrize("in_process", [True, False])
-async def test_octets_pass(tmp_path: Path, in_process: bool) -> None:
-    async with softnet(tmp_path) as running:
+async def test_octets_pass(tmp_path: Path, in_process: bool, direct: bool) -> None:
+    async with softnet(tmp_path, direct=direct) as running:
         site = await running.site()
         service, _ = await running.online_service(site)
         client, heard = await running.online_client(site)

@@ -45,7 +45,7 @@ async def _pair(
 
 
 async def test_octets_both_ways_and_half_close(tmp_path: Path) -> None:
-    async with softnet(tmp_path) as running:
+    async with softnet(tmp_path, direct=False) as running:
         site = await running.site()
         service, _ = await running.online_service(site)
         client, heard = await running.online_client(site)
@@ -72,7 +72,7 @@ async def test_octets_both_ways_and_half_close(tmp_path: Path) -> None:
 
 
 async def test_refusals_have_their_own_errors(tmp_path: Path) -> None:
-    async with softnet(tmp_path) as running:
+    async with softnet(tmp_path, direct=False) as running:
         site = await running.site()
         service, service_heard = await running.online_service(site)
         await running.user(site, "Eve", "User")
@@ -100,7 +100,7 @@ async def test_refusals_have_their_own_errors(tmp_path: Path) -> None:
 async def test_a_connection_that_nobody_accepts_times_out_and_leaves_nothing(
     tmp_path: Path,
 ) -> None:
-    async with softnet(tmp_path) as running:
+    async with softnet(tmp_path, direct=False) as running:
         site = await running.site()
         service, _ = await running.online_service(site)
         client, heard = await running.online_client(site)
@@ -118,7 +118,7 @@ async def test_a_connection_that_nobody_accepts_times_out_and_leaves_nothing(
 
 
 async def test_giving_up_leaves_no_sockets(tmp_path: Path) -> None:
-    async with softnet(tmp_path) as running:
+    async with softnet(tmp_path, direct=False) as running:
         site = await running.site()
         service, _ = await running.online_service(site)
         client, heard = await running.online_client(site)
@@ -135,7 +135,7 @@ async def test_giving_up_leaves_no_sockets(tmp_path: Path) -> None:
 
 
 async def test_many_at_once(tmp_path: Path) -> None:
-    async with softnet(tmp_path) as running:
+    async with softnet(tmp_path, direct=False) as running:
         site = await running.site()
         service, _ = await running.online_service(site)
         client, heard = await running.online_client(site)

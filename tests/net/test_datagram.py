@@ -68,10 +68,12 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(*addresses: tuple[str, int], limits: DatagramLimits | None = None):
+async def world(
+    *addresses: tuple[str, int], limits: DatagramLimits | None = None, when_asked: bool = False
+):
     async with TaskRoom("test") as room:
         found = World(room, limits)
-        await found.path.start(addresses or [(own_address(), 0)])
+        await found.path.start(addresses or [(own_address(), 0)], when_asked=when_asked)
         try:
             yield found
         finally:
@@ -97,6 +99,21 @@ async def silent(*socks: socket.socket, seconds: float = 0.2) -> bool:
             continue
         return False
     return True
+
+
+async def test_what_comes_while_the_process_starts_is_not_lost() -> None:
+    """Every uid is told before the sockets are: the process reads what waits in them at once."""
+    async with world(when_asked=True) as found:
+        (to,) = found.path.addresses
+        uids = {os.urandom(16) for _ in range(200)}
+        sock = found.socket()
+        for uid in uids:
+            found.path.expect(uid)
+            sock.sendto(endpoint_info(uid, bytes(6)), to)
+        assert found.path.process_id is None
+        async with asyncio.timeout(10):
+            seen = {(await found.sightings.get()).datagram[1:17] for _ in uids}
+        assert seen == uids
 
 
 @pytest.mark.parametrize("host", ["", "::1", "0.0.0.0", "::"])

@@ -9,12 +9,19 @@ from pathlib import Path
 import pytest
 
 from gateway.base.errors import ConnectFailed, HostError, InvalidInput
-from gateway.net.peer import READ_BATCH, PeerSocket, open_datagram, put_datagram
+from gateway.net.peer import READ_BATCH, PeerSocket, on_link, open_datagram, put_datagram
 from gateway.net.tasks import TaskRoom
 
 
 def own_address() -> str:
     return f"127.24.{random.randrange(1, 255)}.{random.randrange(1, 255)}"
+
+
+def test_what_is_on_a_network_of_ours() -> None:
+    """What a router leads to is not; `endpoint/test_direct_network` has real ones of both."""
+    assert on_link("127.0.0.1")
+    assert on_link("::1")
+    assert not on_link("198.51.100.77")
 
 
 async def test_only_the_peer_is_heard() -> None:

@@ -87,6 +87,50 @@ async def test_limits_close_what_is_too_much_and_count_again_after_release() -> 
         sock.close()
 
 
+async def test_this_machines_own_connections_are_counted_apart() -> None:
+    accepted: list[str] = []
+    kept: list[socket.socket] = []
+
+    def take(sock: socket.socket, peer: str) -> None:
+        accepted.append(peer)
+        kept.append(sock)
+
+    async with TaskRoom("t") as room:
+        listener = Listener(room, take, limit=2, per_peer=1, own=2)
+        address = listener.open(["127.13.0.1"], 0)[0]
+
+        async def come(local: str) -> bool:
+            before = len(accepted)
+            sock = await sockets.connect(*address, local=(local, 0))
+            kept.append(sock)
+            async with asyncio.timeout(5):
+                while len(accepted) == before and listener.refused == 0:
+                    await asyncio.sleep(0.001)
+            if len(accepted) > before:
+                return True
+            listener._refused = 0
+            return False
+
+        # The very address that it came to, and 127.0.0.1; others of 127/8 stand for strangers.
+        assert [await come(one) for one in ("127.13.0.1", "127.0.0.1")] == [True, True]
+        assert not await come("127.0.0.1")
+        assert [await come(one) for one in ("127.13.0.2", "127.13.0.3")] == [True, True]
+        assert not await come("127.13.0.2")
+        assert not await come("127.13.0.4")
+        assert listener.count == 4
+        listener.released("127.13.0.1")
+        assert await come("127.0.0.1")
+        assert not await come("127.13.0.4")
+        listener.released("127.13.0.3")
+        assert await come("127.13.0.4")
+        for peer in ("127.0.0.1", "127.0.0.1", "127.13.0.2", "127.13.0.4"):
+            listener.released(peer)
+        assert listener.count == 0
+        listener.close()
+    for sock in kept:
+        sock.close()
+
+
 @pytest.mark.parametrize(
     ("address", "source"),
     [

@@ -21,13 +21,13 @@ from gateway.protocol.pairing import (
     DirectFailed,
     Dismiss,
     Order,
-    Party,
     PartyAuthenticated,
     Presented,
     RelayPolicy,
     Rendezvous,
     Tell,
 )
+from gateway.protocol.pairing_direct import Party
 from gateway.wire.digest import proxy_auth_hash
 from gateway.wire.rendezvous import (
     TCP_TYPES,
@@ -302,7 +302,8 @@ def test_dual_mode_needs_both_private_endpoints() -> None:
     inside = [pack_private(ipaddress.IPv4Address(f"10.0.0.{n}"), n) for n in (1, 2)]
     meetings = book()
     meetings.arrive(party(1, CLIENT, direct=True, private=inside[0]), 0.0)
-    orders = meetings.arrive(party(2, SERVICE, direct=True, private=inside[1]), 0.0)
+    there = party(2, SERVICE, direct=True, private=inside[1], address="198.51.100.9")
+    orders = meetings.arrive(there, 0.0)
     messages = {order.handle: order.message for order in orders if isinstance(order, Tell)}
     assert all(isinstance(found, CreateP2PConnectionInDualMode) for found in messages.values())
     assert messages[1].remote_private == inside[1]

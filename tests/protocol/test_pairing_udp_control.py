@@ -87,7 +87,7 @@ def set_up(role: ProxyRole) -> UdpControlConversation:
     hello = ClientEndpointHello(UID) if role is CLIENT else ServiceEndpointHello(UID)
     conversation.feed(frame(hello), 100.0)
     conversation.feed(frame(ANSWER), 100.0)
-    conversation.sighted(SEEN)
+    conversation.sighted(SEEN, 0.0)
     assert isinstance(events(conversation)[-1], UdpPartyReady)
     conversation.outgoing()
     return conversation
@@ -100,27 +100,38 @@ def test_a_party_is_ready_when_authenticated_and_seen_in_either_order(
 ) -> None:
     conversation = control()
     hello = ClientEndpointHello(UID) if role is CLIENT else ServiceEndpointHello(UID)
-    conversation.sighted(Source(FOUR, 1))  # nobody can be seen before it has a name
+    conversation.sighted(Source(FOUR, 1), 0.0)  # nobody can be seen before it has a name
     conversation.feed(frame(hello), 100.0)
     assert events(conversation) == [EndpointNamed(ENDPOINT)]
     assert conversation.outgoing() == frame(UdpAuthKey(KEY, ENDPOINT))
     if datagram_first:
-        conversation.sighted(SEEN)
+        conversation.sighted(SEEN, 0.0)
         assert events(conversation) == []
     conversation.feed(frame(ANSWER), 101.0)
     if not datagram_first:
         assert events(conversation) == []
-        conversation.sighted(SEEN)
-    conversation.sighted(Source(FOUR, 40001))  # repeated ENDPOINT_INFO is ignored
+        conversation.sighted(SEEN, 0.0)
+    conversation.sighted(Source(FOUR, 40001), 0.0)  # repeated ENDPOINT_INFO is ignored
     assert events(conversation) == [UdpPartyReady(UdpParty(7, role, UID, ENDPOINT, SEEN))]
     assert conversation.outgoing() == b""
     assert not conversation.finished
 
 
+def test_it_is_known_how_long_an_endpoint_takes_to_answer_and_where_it_lives() -> None:
+    conversation = UdpControlConversation(7, secret=SECRET, entropy=Drawn(), here=True, near=True)
+    conversation.start(100.0)
+    conversation.feed(frame(ClientEndpointHello(UID)), 101.0)
+    conversation.sighted(SEEN, 101.25)
+    conversation.feed(frame(ANSWER), 102.0)
+    (_, ready) = events(conversation)
+    assert ready.party.latency == 0.25
+    assert (ready.party.here, ready.party.near) == (True, True)
+
+
 def test_a_wrong_answer_gets_an_error_and_the_end() -> None:
     conversation = control()
     conversation.feed(frame(ClientEndpointHello(UID)), 100.0)
-    conversation.sighted(SEEN)
+    conversation.sighted(SEEN, 0.0)
     conversation.outgoing()
     conversation.feed(frame(ProxyAuthHash(bytes(20), KEY2)), 101.0)
     assert events(conversation) == [EndpointNamed(ENDPOINT), AuthenticationRefused()]
@@ -214,7 +225,7 @@ def test_octet_by_octet_is_the_same() -> None:
     conversation = control()
     octets = frame(ServiceEndpointHello(UID)) + frame(ANSWER) + frame(P2PHolePunched())
     conversation.feed(octets[:22], 100.0)
-    conversation.sighted(SEEN)
+    conversation.sighted(SEEN, 0.0)
     for index in range(22, len(octets)):
         conversation.feed(octets[index : index + 1], 100.0)
     kinds = [type(event) for event in events(conversation)]

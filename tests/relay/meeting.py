@@ -74,11 +74,15 @@ def own_address() -> str:
 async def relay_server(
     host: str = "", *, entropy: Entropy | None = None, **settings
 ) -> AsyncIterator[Running]:
-    """A relay on ports of its own unless told otherwise; everything must be let go at the end."""
+    """A relay on ports of its own, and everybody relayed, unless told otherwise.
+
+    Everything must be let go at the end.
+    """
     settings = {
         "bind_addresses": (host or own_address(),),
         "control_port": 0,
         "data_port": 0,
+        "direct": False,
         "udp": False,
         "udp_port": 0,
     } | settings
@@ -162,9 +166,10 @@ class Endpoint:
     data: socket.socket | None = None
 
     @classmethod
-    async def come(cls, running: Running, role: ProxyRole, uid: bytes) -> Endpoint:
+    async def come(cls, running: Running, role: ProxyRole, uid: bytes, local: str = "") -> Endpoint:
         """Open the control connection and authenticate."""
-        endpoint = cls(running, role, uid, await dial(running.control))
+        control = await dial(running.control, (local, 0) if local else None)
+        endpoint = cls(running, role, uid, control)
         await endpoint.tell(ClientProxy(uid) if role is CLIENT else ServiceProxy(uid))
         key = await endpoint.told()
         assert isinstance(key, ProxyAuthKey)

@@ -195,10 +195,10 @@ async def test_a_data_connection_whose_meeting_expires_is_reset() -> None:
         service.close()
 
 
-async def dropped(address: tuple[str, int]) -> bool:
+async def dropped(address: tuple[str, int], local: str = "") -> bool:
     """Tell whether a new connection is closed at once, perhaps before it is known to be open."""
     try:
-        await ended(await dial(address))
+        await ended(await dial(address, (local, 0) if local else None))
     except ConnectionResetError:
         pass
     return True
@@ -208,11 +208,12 @@ async def test_limits_of_one_peer_hold() -> None:
     async with relay_server(
         controls_per_peer=3, handshakes_per_peer=2, header_seconds=0.5
     ) as running:
-        controls = [await dial(running.control) for _ in range(3)]
-        assert await dropped(running.control)
-        handshakes = [await dial(running.data) for _ in range(2)]
+        stranger = own_address()
+        controls = [await dial(running.control, (stranger, 0)) for _ in range(3)]
+        assert await dropped(running.control, stranger)
+        handshakes = [await dial(running.data, (stranger, 0)) for _ in range(2)]
         async with asyncio.timeout(0.4):
-            assert await dropped(running.data)
+            assert await dropped(running.data, stranger)
         for sock in handshakes:
             assert await ended(sock) == "RST"
         for sock in controls:
@@ -223,6 +224,38 @@ async def test_limits_of_one_peer_hold() -> None:
         client, service = await meet(running, UID)
         await send(client, b"room again")
         assert await receive(service, 10) == b"room again"
+
+
+async def test_strangers_cannot_use_up_what_our_own_services_need_nor_they_theirs() -> None:
+    """All cameras of the gateway come from one address, each for every client that asks."""
+    async with relay_server(
+        controls_max=4, controls_per_peer=2, handshakes_max=4, handshakes_per_peer=2, own_max=12
+    ) as running:
+        strangers = [own_address() for _ in range(3)]
+        crowd = [
+            await dial(address, (stranger, 0))
+            for stranger in strangers[:2]
+            for address in (running.control, running.data)
+            for _ in range(2)
+        ]
+        for address in (running.control, running.data):
+            assert await dropped(address, strangers[2])  # there is no room for others any more
+        for number in range(3):
+            client, service = await meet(running, bytes((number,)) * 16)
+            await send(client, b"as ever")
+            assert await receive(service, 7) == b"as ever"
+        own = [await dial(running.control) for _ in range(12)]
+        assert await dropped(running.control)  # they have a bound as well
+        own += [await dial(running.data) for _ in range(12)]
+        assert await dropped(running.data)
+        for sock in crowd:
+            sock.close()
+        async with asyncio.timeout(5):
+            while running.server._desk.listener.count > 12:
+                await asyncio.sleep(0.01)
+        endpoint = await Endpoint.come(running, CLIENT, UID, strangers[2])
+        for sock in (*own, endpoint.control):
+            sock.close()
 
 
 async def test_no_more_pairs_are_relayed_than_allowed() -> None:

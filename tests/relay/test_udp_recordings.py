@@ -164,7 +164,7 @@ def test_the_conversations_speak_as_recorded(name: str) -> None:
             seen[info.endpoint_uid] = source
             for number, talk in talks.items():
                 if recording.stream(number, Way.TO_ENDPOINT)[28:44] == info.endpoint_uid:
-                    talk.sighted(source)
+                    talk.sighted(source, 0.0)
         for number, talk in talks.items():
             while (event := talk.next_event()) is not None:
                 if isinstance(event, UdpPartyReady):
