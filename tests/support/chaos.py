@@ -20,7 +20,7 @@ from gateway.net import sockets
 from gateway.net.listener import Listener
 from gateway.net.tasks import TaskRoom
 
-PORTS = (7737, 7740, 7778, 37780)
+PORTS = (7737, 7740, 7778, 7779, 37780)
 DELAY = (0.002, 0.03)
 """Seconds that a piece is held back, from and to; order is kept."""
 LIFE = 12.0
@@ -46,7 +46,6 @@ class ChaosRelay:
         self._host = host
         self._server = server
         self._random = random.Random(seed)
-        self._listeners: list[Listener] = []
         self.stormy = asyncio.Event()
         self.counts: Counter[str] = Counter()
         self.open_now = 0
@@ -54,20 +53,15 @@ class ChaosRelay:
     def start(self) -> None:
         """Listen; raises HostError when a port is taken."""
         for port in PORTS:
-            listener = Listener(self._room, self._accept(port))
-            listener.open([self._host], port)
-            self._listeners.append(listener)
+            self._listen(port)
 
-    def stop(self) -> None:
-        """Accept nothing more."""
-        for listener in self._listeners:
-            listener.close()
+    def _listen(self, port: int) -> None:
+        def accepted(sock: socket.socket, peer: str) -> None:
+            task = self._room.start(self._carry(sock, port), name=f"chaos {port}")
+            task.add_done_callback(lambda _: listener.released(peer))
 
-    def _accept(self, port: int):  # type: ignore[no-untyped-def]
-        def accepted(sock: socket.socket, _peer: str) -> None:
-            self._room.start(self._carry(sock, port), name=f"chaos {port}")
-
-        return accepted
+        listener = Listener(self._room, accepted)
+        listener.open([self._host], port)
 
     async def _carry(self, near: socket.socket, port: int) -> None:
         self.counts[f"port {port}"] += 1
@@ -77,38 +71,35 @@ class ChaosRelay:
             sockets.reset(near)
             return
         self.open_now += 1
-        passing = [
-            self._room.start(self._pass(near, far), name="there"),
-            self._room.start(self._pass(far, near), name="back"),
-        ]
+        there = self._room.start(self._pass(near, far), name="there")
+        back = self._room.start(self._pass(far, near), name="back")
         doom = self._room.start(self._doom(), name="doom")
+        busy, broken = {there, back, doom}, False
         try:
-            pair = asyncio.gather(*passing, return_exceptions=True)
-            await asyncio.wait([pair, doom], return_when=asyncio.FIRST_COMPLETED)
-            if pair.done():
-                if any(isinstance(one, HostError) for one in pair.result()):
-                    sockets.reset(near)
-                    sockets.reset(far)
-            else:
-                for task in passing:
-                    task.cancel()
-                await asyncio.wait(passing)
-                await self._cut(near, far)
+            while not (broken or doom.done() or (there.done() and back.done())):
+                done, busy = await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
+                broken = any(task.result() is False for task in done)
+            cut = doom.done()
         finally:
-            for task in (*passing, doom):
+            for task in (there, back, doom):
                 task.cancel()
-            await asyncio.wait([*passing, doom])
-            near.close()
-            far.close()
-            self.open_now -= 1
+            await asyncio.wait([there, back, doom])
+        if broken:
+            sockets.reset(near)
+            sockets.reset(far)
+        elif cut:
+            await self._cut(near, far)
+        near.close()
+        far.close()
+        self.open_now -= 1
 
-    async def _doom(self) -> None:
+    async def _doom(self) -> bool:
         """Return when a connection is to be cut."""
         while True:
             await self.stormy.wait()
             await asyncio.sleep(self._random.expovariate(1 / LIFE))
             if self.stormy.is_set():
-                return
+                return True
 
     async def _cut(self, near: socket.socket, far: socket.socket) -> None:
         manner = self._random.choice(list(Cut))
@@ -122,11 +113,16 @@ class ChaosRelay:
             await asyncio.sleep(self._random.uniform(*LAG))
             second.close()
 
-    async def _pass(self, source: socket.socket, sink: socket.socket) -> None:
-        while data := await sockets.receive(source, 65536):
-            await asyncio.sleep(self._random.uniform(*DELAY))
-            await sockets.send_all(sink, data)
+    async def _pass(self, source: socket.socket, sink: socket.socket) -> bool:
+        """Pass on what comes; return True at its end, False when a side is broken."""
+        try:
+            while data := await sockets.receive(source, 65536):
+                await asyncio.sleep(self._random.uniform(*DELAY))
+                await sockets.send_all(sink, data)
+        except HostError:
+            return False
         sockets.close_write(sink)
+        return True
 
 
 async def main(host: str, server: str, seed: str) -> None:
