@@ -84,7 +84,7 @@ def _operation(route: Route) -> dict[str, Any]:
         fields = SETUP_FIELDS
     if fields:
         found["requestBody"] = {
-            "required": True,
+            "required": any(field.required for field in fields),
             "content": {
                 "application/json": {
                     "schema": {
