@@ -143,8 +143,21 @@ def test_a_long_tag_is_refused_and_leaves_nothing() -> None:
             check_tag(tag)
 
 
-def test_buffers_begin_at_8196() -> None:
-    assert (sockets.BUFFER_MIN, sockets.BUFFER_MAX) == (8196, 1_073_741_824)
+def test_trap_t22_buffers_of_8192_octets_are_ignored_and_of_8196_count() -> None:
+    """The limit of the reference is 8196, not 8192."""
+
+    def sizes(asked: int) -> tuple[int, int]:
+        options = sockets.SocketOptions(receive_buffer=asked, send_buffer=asked)
+        with sockets.make(socket.AF_INET, options) as sock:
+            wanted = (socket.SO_RCVBUF, socket.SO_SNDBUF)
+            receive, send = (sock.getsockopt(socket.SOL_SOCKET, one) for one in wanted)
+        return receive, send
+
+    system = sizes(0)
+    for ignored in (8192, 8195, 1_073_741_825):
+        assert sizes(ignored) == system
+    assert sizes(8196) == (2 * 8196, 2 * 8196)  # Linux doubles what it is asked for
+    assert sizes(65_536) == (2 * 65_536, 2 * 65_536)
 
 
 def test_a_virtual_port_of_minus_128() -> None:

@@ -17,6 +17,7 @@ CLIENT, SERVICE = "protocol/test_endpoint_client", "protocol/test_endpoint_servi
 RELAYING, TRACKER = "site/test_relaying", "tracker/test_server"
 INBOX, OUTBOX = "protocol/test_endpoint_inbox", "protocol/test_endpoint_outbox"
 SESSION, BACKOFF = "protocol/test_endpoint", "protocol/test_backoff"
+ENDPOINT, EVENTS = "endpoint/test_traps", "tracker/test_event_traps"
 OWN = "interop/test_traps"
 
 
@@ -64,7 +65,8 @@ TRAPS = (
           f"{TRACKER}::test_the_older_of_two_programs_wins",
           "endpoint/test_endpoints::test_the_program_that_ran_first_wins"),
     _trap("S13", "our endpoint waits 60 s for ONLINE, not for ever",
-          f"{SESSION}::test_a_server_that_does_not_let_us_in"),
+          f"{SESSION}::test_trap_s13_silence_at_any_step_before_online_lasts_60_s",
+          f"{ENDPOINT}::test_trap_s13_a_tracker_that_never_lets_in_is_left_and_tried_again"),
     _trap("S14", "95 is retried once by a service, 97 ends a client at once",
           f"{BACKOFF}::test_d_other_errors_of_the_tracker", f"{BACKOFF}::test_e_no_second_attempt",
           "endpoint/test_endpoints::test_deleted_accounts_stop_for_good"),
@@ -106,8 +108,8 @@ TRAPS = (
     _trap("S29", "both hashes of a user without roles count",
           f"{ADMISSION}::test_both_hashes_of_a_user_without_roles_count",
           f"{WIRE}::test_user_hashes"),
-    _trap("S30", "a lost channel and close() are announced in one way by both endpoints",
-          "endpoint/test_endpoints::test_a_server_that_goes_and_comes_back",
+    _trap("S30", "a lost channel is announced as by the reference, and close() as documented",
+          f"{ENDPOINT}::test_trap_s30_a_lost_channel_and_close_are_announced",
           f"{SESSION}::test_leaving_says_so_once"),
     _trap("S31", "nobody is shown online after a return until the server says so",
           f"{CLIENT}::test_nobody_is_online_after_a_return"),
@@ -170,7 +172,8 @@ TRAPS = (
     _trap("T21", "a client's success needs the service's acceptance",
           f"{SESSIONS}::test_success_needs_the_services_acceptance",
           f"{CLIENT}::test_success_needs_two_things_in_either_order"),
-    _trap("T22", "buffer sizes from 8196 on count", f"{OWN}::test_buffers_begin_at_8196"),
+    _trap("T22", "buffer sizes from 8196 on count",
+          f"{OWN}::test_trap_t22_buffers_of_8192_octets_are_ignored_and_of_8196_count"),
     _trap("T23", "names of hosts are judged as by the reference",
           f"{WIRE}::test_uris_are_judged_as_by_the_reference_library"),
     _trap("T24", "the proxy's ERROR has no body and ends a meeting",
@@ -202,12 +205,14 @@ TRAPS = (
           f"{ASN1}::test_decoding_cases_end_as_in_the_stricter_reference",
           f"{ASN1}::test_lengths_are_minimal"),
     _trap("E1", "a newer replacing event in flight loses nothing",
+          f"{OUTBOX}::test_trap_e1_a_newer_value_during_flight_in_storage_mode_loses_nothing",
           f"{OUTBOX}::test_a_replacing_event_keeps_what_is_under_way_and_the_newest",
           "endpoint/test_state::test_what_waits_is_found_again_in_order"),
     _trap("E2", "oversize arguments are refused at raise; our tracker frees the service",
           "endpoint/test_events::test_what_cannot_be_raised_or_followed",
           f"{PUBSUB}::test_an_impossible_raise_is_dropped_by_its_service"),
     _trap("E3", "ids of instances go on over every restart, one counter a site",
+          f"{EVENTS}::test_trap_e3_ids_go_on_over_restarts_deletions_and_a_rebuilt_site",
           "site/test_keeping::test_a_store_is_loaded_as_it_was_kept_and_its_ids_go_on"),
     _trap("E4", "as S27, for subscriptions", f"{WIRE}::test_computed_vectors",
           f"{OWN}::test_hashes_sort_by_code_points"),
@@ -219,6 +224,7 @@ TRAPS = (
           f"{ADMISSION}::test_a_fresh_service_is_brought_up_to_date_in_order",
           f"{SERVICE}::test_the_storage_is_introduced_unless_it_is_known"),
     _trap("E8", "the tracker takes every message from ONLINE on",
+          f"{EVENTS}::test_trap_e8_what_comes_right_behind_online_is_taken",
           "tracker/test_sites::test_calls_connections_and_events_over_real_sockets"),
     _trap("E9", "a redelivery of what is being handled starts no second run",
           f"{INBOX}::test_a_redelivery_of_what_is_being_handled_only_renews_the_transaction"),
@@ -235,6 +241,7 @@ TRAPS = (
     _trap("E13", "kind 3 is refused", f"{OWN}::test_events_of_kind_3_are_refused"),
     _trap("E14", "dates are UTC", f"{OWN}::test_dates_are_utc"),
     _trap("E15", "lifetimes count by the clock on the wall, over restarts",
+          f"{EVENTS}::test_trap_e15_time_counts_while_the_tracker_is_down",
           f"{PUBSUB}::test_queued_and_private_instances_expire",
           "registry/test_pubsub::test_what_has_expired_is_swept"),
     _trap("E16", "events may be raised before anything is chosen or connected",

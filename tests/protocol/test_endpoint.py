@@ -185,6 +185,18 @@ def test_a_server_that_does_not_let_us_in() -> None:
     assert ended(session) is ErrorCode.NETWORK_ERROR
 
 
+@pytest.mark.parametrize("told", range(5))
+def test_trap_s13_silence_at_any_step_before_online_lasts_60_s(told: int) -> None:
+    """The Java endpoint can wait for ever between connecting and ONLINE."""
+    session = fresh()
+    session.start(0.0)
+    for number, message in enumerate(SERVICE_LIFE[:told]):
+        tell(session, message, now=5.0 * number)  # what is said on the way buys no time
+    assert session.deadline == 60.0
+    session.tick(60.0)
+    assert ended(session) is ErrorCode.NETWORK_ERROR
+
+
 def test_pings_and_a_silent_server() -> None:
     session, _ = online_service()
     assert session.deadline == 300.0

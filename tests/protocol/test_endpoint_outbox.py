@@ -150,6 +150,24 @@ def test_a_replacing_event_keeps_what_is_under_way_and_the_newest() -> None:
     assert acknowledge(session, 0, first) == [RaiseReplacingNullEvent("State", 0, null)]
 
 
+def test_trap_e1_a_newer_value_during_flight_in_storage_mode_loses_nothing() -> None:
+    """The reference takes the older out of its list, and the acknowledgment then the next one."""
+    session, memory = raising()
+    first = do(session, memory, REPLACING, "State")
+    alarm = do(session, memory, QUEUEING, "Alarm")
+    assert online(session)[1:] == [RaiseReplacingEvent("State", 0, first)]
+    do(session, memory, REPLACING, "State")
+    newest = do(session, memory, REPLACING, "State")
+    motion = do(session, memory, QUEUEING, "Motion")
+    assert said(session) == []
+    assert acknowledge(session, 0, first) == [RaiseQueueingEvent("Alarm", 0, alarm)]
+    assert acknowledge(session, 0, first) == []  # a second acknowledgment takes nothing else
+    assert acknowledge(session, 0, alarm) == [RaiseReplacingEvent("State", 0, newest)]
+    assert acknowledge(session, 0, newest) == [RaiseQueueingEvent("Motion", 0, motion)]
+    assert acknowledge(session, 0, motion) == []
+    assert len(memory.outbox) == 0
+
+
 def test_repeated_every_30_seconds_until_it_is_acknowledged() -> None:
     session, memory = raising()
     online(session)

@@ -119,7 +119,8 @@ def open_server(tmp_path: Path) -> OpenServer:
     @asynccontextmanager
     async def opened(**settings: Any) -> AsyncIterator[Server]:
         host = f"127.15.{random.randint(0, 255)}.{random.randint(1, 254)}"
-        clock, entropy, hub = SystemClock(), SystemEntropy(), NoticeHub()
+        clock = settings.pop("clock", None) or SystemClock()
+        entropy, hub = SystemEntropy(), NoticeHub()
         notices: list[Notice] = []
         hub.subscribe(Notice, notices.append)
         registry = await Registry.open(tmp_path / "registry.sqlite", clock=clock, entropy=entropy)
@@ -137,10 +138,11 @@ def open_server(tmp_path: Path) -> OpenServer:
             record = passwords.PasswordRecord("x")
             owner_id, domain_id = await registry.write(lambda tx: _furnish(tx, record))
             await tracker.start()
+            server = Server(registry, tracker, notices, owner_id, domain_id)
             try:
-                yield Server(registry, tracker, notices, owner_id, domain_id)
+                yield server
             finally:
-                await tracker.stop()
+                await server.tracker.stop()  # a test may have put another in its place
                 await registry.close()
 
     return opened
