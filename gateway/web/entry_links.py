@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from gateway.base.errors import Denied, GatewayError
+from gateway.base.errors import Conflict, Denied, GatewayError
 from gateway.base.secret import Secret
 from gateway.model import names
 from gateway.model.accounts import Owner
@@ -23,10 +23,11 @@ from gateway.registry.database import Reader, Tx
 from gateway.registry.passwords import hash_password
 from gateway.registry.self_service import Answer, Registration
 from gateway.web import fields
-from gateway.web.answers import form_of, see_other
+from gateway.web.answers import form_of, json_answer, json_body, see_other
 from gateway.web.entry import entry_page
-from gateway.web.fields import Field, from_form
+from gateway.web.fields import Field, from_form, from_json
 from gateway.web.problems import problem_of
+from gateway.web.shapes import ANSWER, DONE
 
 if TYPE_CHECKING:
     from gateway.web.authority import Visitor
@@ -37,6 +38,7 @@ _ACCOUNT = (
     fields.text("account_name", maximum=64),
     fields.secret("password", maximum=64),
 )
+LINK = fields.secret("link", maximum=64, help="what follows the last slash of the link")
 _LABELS = {
     "full_name": "Your name",
     "account_name": "Account name",
@@ -70,13 +72,7 @@ class Link:
         token = Secret(request.match_info["key"])
         await desk.read(lambda reader: self.look(reader, token))
         try:
-            values = from_form(self.fields, posted)
-            if "password" in values:
-                minimum = desk.registry.settings.account_password_min_length
-                names.account_password(values["password"].reveal(), minimum)
-                typed: Secret = values["password"]
-                values["record"] = await desk.registry.hash(lambda: hash_password(typed))
-            await desk.registry.write(lambda tx: self._told(tx, token, values, visitor))
+            await self._perform(desk, token, from_form(self.fields, posted), visitor)
         except GatewayError as error:
             problem = problem_of(error)
             if isinstance(error, Denied):
@@ -89,6 +85,26 @@ class Link:
             errors = {problem.field: problem.detail, "": "" if problem.field else problem.detail}
             return await self._page(desk, request, visitor, errors, kept, problem.status)
         return see_other(f"/sign-in?done={self.done}")
+
+    async def take_by_program(
+        self, desk: Desk, request: web.Request, visitor: Visitor
+    ) -> web.Response:
+        """Do the same for a program; the link's secret comes in the body."""
+        values = from_json((LINK, *self.fields), await json_body(request))
+        token: Secret = values.pop("link")
+        await desk.read(lambda reader: self.look(reader, token))
+        await self._perform(desk, token, values, visitor)
+        return json_answer(DONE.of(None))
+
+    async def _perform(
+        self, desk: Desk, token: Secret, values: dict[str, Any], visitor: Visitor
+    ) -> None:
+        if "password" in values:
+            minimum = desk.registry.settings.account_password_min_length
+            names.account_password(values["password"].reveal(), minimum)
+            typed: Secret = values["password"]
+            values["record"] = await desk.registry.hash(lambda: hash_password(typed))
+        await desk.registry.write(lambda tx: self._told(tx, token, values, visitor))
 
     def _told(self, tx: Tx, token: Secret, values: Mapping[str, Any], visitor: Visitor) -> Owner:
         owner = self.act(tx, token, values)
@@ -212,6 +228,17 @@ class Asking:
                 desk, request, visitor, {self.fields[0].name: answer}, typed, 409
             )
         return await self._page(desk, request, visitor, {}, {}, answer=answer)
+
+    async def take_by_program(
+        self, desk: Desk, request: web.Request, visitor: Visitor
+    ) -> web.Response:
+        """Do the same for a program; the answer is the sentence that people read."""
+        values = from_json(self.fields, await json_body(request))
+        source = source_of(visitor.address)
+        answer = await desk.registry.write(lambda tx: self.ask(tx, values, source))
+        if isinstance(answer, Fault):
+            raise Conflict(answer)
+        return json_answer(ANSWER.of(answer))
 
     async def _page(
         self,

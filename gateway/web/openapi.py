@@ -12,10 +12,9 @@ from gateway import __version__
 from gateway.access.operators import TABLE, Relation, Standing
 from gateway.web.answers import json_answer
 from gateway.web.authority import Kind, Visitor
-from gateway.web.entry import SETUP_FIELDS
 from gateway.web.problems import PROBLEM_TYPE
 from gateway.web.routing import Route, Side
-from gateway.web.shapes import ALL, OWNER, Shape
+from gateway.web.shapes import ALL
 
 if TYPE_CHECKING:
     from gateway.web.desk import Desk
@@ -79,9 +78,7 @@ def _operation(route: Route) -> dict[str, Any]:
         ]  # fmt: skip
     if parameters:
         found["parameters"] = parameters
-    fields = route.fields if route.operation is not None else ()
-    if route.path == "/api/v1/setup":
-        fields = SETUP_FIELDS
+    fields = route.fields if route.query is None else ()
     if fields:
         found["requestBody"] = {
             "required": any(field.required for field in fields),
@@ -112,22 +109,15 @@ def _responses(route: Route) -> dict[str, Any]:
         status: {"description": text, "content": {PROBLEM_TYPE: problem}}
         for status, text in _PROBLEMS.items()
     }
-    return {str(_good_status(route)): _good(route), **answers}
-
-
-def _good_status(route: Route) -> int:
-    return 201 if route.path == "/api/v1/setup" else route.status
+    return {str(route.status): _good(route), **answers}
 
 
 def _good(route: Route) -> dict[str, Any]:
-    shape: Shape | None = None
-    many = False
+    shape, many = route.answers, False
     if route.query is not None:
         shape, many = route.query.shape, route.query.many
     elif route.operation is not None:
         shape = route.operation.shape
-    elif route.path == "/api/v1/setup":
-        shape = OWNER
     if shape is None:
         kind = "image/jpeg" if route.kind is Kind.DEVICE else "application/json"
         return {"description": "Done.", "content": {kind: {"schema": {}}}}

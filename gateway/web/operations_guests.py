@@ -18,6 +18,7 @@ from gateway.registry.guests import GuestSite
 from gateway.registry.outbox import MailMode
 from gateway.web import fields, shapes
 from gateway.web.authority import Kind
+from gateway.web.entry_links import LINK
 from gateway.web.operations_account import Asked
 from gateway.web.operations_contacts import NO_GUESTS, PanelView, panel_view
 from gateway.web.operations_people import client_row
@@ -26,7 +27,6 @@ from gateway.web.routing import Call, Credentials, Operation
 if TYPE_CHECKING:
     from gateway.web.desk import Desk
 
-LINK = fields.secret("link", maximum=64, help="what follows the last slash of the mailed link")
 EMAIL = fields.text("email")
 KEY_MAX = 32
 

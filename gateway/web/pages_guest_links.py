@@ -19,7 +19,7 @@ from gateway.registry.guests import GuestSite
 from gateway.web import operations_guests as ops
 from gateway.web.answers import form_of, see_other
 from gateway.web.entry import entry_page
-from gateway.web.entry_links import ANSWERS
+from gateway.web.entry_links import ANSWERS, LINK
 from gateway.web.fields import from_form
 from gateway.web.operations_contacts import panel_view
 from gateway.web.operations_people import client_row
@@ -66,7 +66,7 @@ async def _do(
 ) -> tuple[Any, web.Response | None]:
     """Perform what a form asks for; return its result, or the page that says what was wrong."""
     posted = await form_of(request)
-    taken = tuple(field for field in operation.fields if field is not ops.LINK)
+    taken = tuple(field for field in operation.fields if field is not LINK)
     typed = {field.name: str(posted.get(field.name, ""))[:256] for field in taken}
     try:
         values = from_form(taken, posted)

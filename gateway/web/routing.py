@@ -188,6 +188,9 @@ class Route:
     view: View | None = None
     after: Callable[[Call, Any], str] | None = None
     handler: Handler | None = None
+    takes: tuple[Field, ...] = ()
+    """What a handler takes in its body, and `answers` what it returns: for the description."""
+    answers: Shape | None = None
 
     @property
     def changes(self) -> bool:
@@ -198,7 +201,7 @@ class Route:
     def fields(self) -> tuple[Field, ...]:
         """Return what the route takes in its body or query."""
         source = self.operation or self.query
-        return () if source is None else source.fields
+        return self.takes if source is None else source.fields
 
 
 def page(path: str, view: View) -> Route:

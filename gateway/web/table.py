@@ -17,6 +17,7 @@ from gateway.web import (
     pages_box,
     pages_cameras,
     pages_sites,
+    shapes,
     table_admin,
     table_contacts,
     table_open,
@@ -240,9 +241,10 @@ PAGES: tuple[Route, ...] = (
 
 API: tuple[Route, ...] = (
     _open("GET", "/api/v1/openapi.json", Side.API, openapi.answer, "Return this description."),
-    _open(
-        "POST", "/api/v1/setup", Side.API, entry.set_up_by_program,
-        "Claim a box that has no owner, with its setup code.",
+    Route(
+        method="POST", path="/api/v1/setup", side=Side.API, handler=entry.set_up_by_program,
+        summary="Claim a box that has no owner, with its setup code.", status=201,
+        takes=entry.SETUP_FIELDS, answers=shapes.OWNER,
     ),
     ask("/status", box.STATUS),
     ask("/account", box.OWNER_ME),

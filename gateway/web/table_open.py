@@ -10,6 +10,7 @@ from gateway.web import operations_guests as by_mail
 from gateway.web import operations_people as people
 from gateway.web import pages_guest_links as guest_links
 from gateway.web import pages_guests as pages
+from gateway.web import shapes
 from gateway.web.authority import Kind
 from gateway.web.entry_links import Asking, Link
 from gateway.web.routing import Call, Handler, Route, Side, form, page, tell
@@ -85,7 +86,30 @@ PAGES: tuple[Route, ...] = (
     ),
 )  # fmt: skip
 
+
+def _twin(path: str, doing: Link | Asking, summary: str) -> Route:
+    """Return the call of a program that does what a page for everybody does."""
+    link = isinstance(doing, Link)
+    return Route(
+        method="POST",
+        path=f"/api/v1{path}",
+        side=Side.API,
+        handler=doing.take_by_program,
+        summary=summary,
+        takes=(links.LINK, *doing.fields) if link else doing.fields,
+        answers=shapes.DONE if link else shapes.ANSWER,
+    )
+
+
 API: tuple[Route, ...] = (
+    _twin("/links/register", links.REGISTER, "Ask for an account."),
+    _twin("/links/forgot", links.FORGOT, "Ask for the link that sets a new password."),
+    _twin("/links/locked", links.LOCKED, "Ask for the link that unlocks an account."),
+    _twin("/links/invitation", links.INVITATION, "Create an account by an invitation's key."),
+    _twin("/links/sign-up", links.SIGN_UP, "Create the account that a link confirms."),
+    _twin("/links/reset", links.RESET, "Set the password that a link allows to set."),
+    _twin("/links/unlock", links.UNLOCK, "Unlock the account that a link is about."),
+    _twin("/links/confirm-mail", links.CONFIRM, "Make the address that a link confirms the own."),
     tell("POST", "/guest-links/create", by_mail.ASK_TO_CREATE),
     tell("POST", "/guest-links/browse", by_mail.ASK_TO_BROWSE),
     tell("POST", "/guest-links/edit", by_mail.ASK_TO_EDIT),

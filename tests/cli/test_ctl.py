@@ -72,8 +72,8 @@ def test_every_verb_has_a_route_and_every_route_a_verb():
     assert verbs <= routes
     without = {path for _, path in routes - verbs}
     # Contacts, invitations, mail and the server's settings are the page's and the API's alone.
-    people = ("account-requests", "contact", "guest-links", "invitations", "mail/", "outbox",
-              "people", "settings")  # fmt: skip
+    people = ("account-requests", "contact", "guest-links", "invitations", "links/", "mail/",
+              "outbox", "people", "settings")  # fmt: skip
     assert {path for path in without if not path.removeprefix("/api/v1/").startswith(people)} == {
         "/health", "/api/v1/openapi.json", "/api/v1/account", "/api/v1/account/password",
         "/api/v1/account/name", "/api/v1/account/email", "/api/v1/audit/chain",

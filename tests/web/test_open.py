@@ -7,7 +7,7 @@ from pathlib import Path
 from gateway.model.accounts import InvitationState
 from gateway.model.kinds import Authority
 from gateway.registry import clients, guests, invitations, outbox, owners, server_settings, sites
-from tests.web.rig import PASSWORD, add_owner, build_site, open_rig
+from tests.web.rig import PASSWORD, Program, add_owner, build_site, open_rig
 
 HERE = {"hand_over": True, "management_url": "http://box.example"}
 
@@ -138,3 +138,43 @@ async def test_acc_06_home_lists_what_was_used_last(tmp_path: Path):
         _, text, _ = await browser.get("/home")
         assert text.index("Beta") < text.index("Alpha")
         await browser.close()
+
+
+async def test_an_account_by_programs(tmp_path: Path):
+    """Asking, signing up, getting back in and an invitation, all without a page."""
+    async with open_rig(tmp_path) as rig:
+        rig.server.desk.claimed = True
+        admin = await add_owner(rig.registry, "first", Authority.ADMINISTRATOR)
+        program = Program(rig.url, None)
+
+        async def link() -> str:
+            letter = (await rig.registry.read(outbox.list_all))[0]
+            assert letter.link is not None
+            return letter.link.reveal().rpartition("/")[2]
+
+        status, _ = await program.call("POST", "/links/register", {"email": "j@example.org"})
+        assert status == 403
+        await rig.registry.write(
+            lambda tx: server_settings.change(tx, {**HERE, "anyone_can_register": True})
+        )
+        asked = await program.good("POST", "/links/register", {"email": "j@example.org"})
+        assert "Ask its operator" in asked["answer"]
+        form = {"full_name": "Julia", "account_name": "julia", "password": PASSWORD}
+        body = {"link": await link(), **form}
+        assert await program.good("POST", "/links/sign-up", body) == {"done": True}
+        assert (await program.call("POST", "/links/sign-up", body))[0] == 403
+        status, problem = await program.call("POST", "/links/register", {"email": "J@example.org"})
+        assert (status, "belongs to an account" in problem["detail"]) == (409, True)
+        await program.good("POST", "/links/forgot", {"name": "julia"})
+        body = {"link": await link(), "password": "x"}
+        assert (await program.call("POST", "/links/reset", body))[0] == 422
+        await program.good("POST", "/links/reset", {**body, "password": "another horse battery"})
+        made = await rig.registry.write(lambda tx: invitations.create(tx, admin))
+        body = {"link": made.key, **form, "account_name": "robinson"}
+        await program.good("POST", "/links/invitation", body)
+        assert (await program.call("POST", "/links/unlock", {"link": "none"}))[0] == 403
+        await program.close()
+        person = rig.browser()
+        await person.sign_in("julia", "another horse battery")
+        await person.sign_in("robinson")
+        await person.close()

@@ -37,6 +37,10 @@ OPEN = {
     ("POST", "/guest/browse/{key}/{domain}/edit"), ("POST", "/guest/browse/{key}/{domain}/new"),
     ("GET", "/guest/edit/{key}"), ("POST", "/guest/edit/{key}/password"),
     ("POST", "/guest/edit/{key}/ping-period"), ("POST", "/guest/edit/{key}/delete"),
+} | {
+    ("POST", f"/api/v1/links/{name}")
+    for name in ("register", "forgot", "locked", "invitation", "sign-up", "reset", "unlock",
+                 "confirm-mail")
 }  # fmt: skip
 """The routes that ask for no standing; a new one must be argued for here."""
 
