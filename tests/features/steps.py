@@ -141,9 +141,11 @@ def interruptions(endpoint: Any) -> list[Any]:
     return noted
 
 
-async def program_of(scene: Scene, user: str, site: str = "", **more: Any) -> Any:
+async def program_of(
+    scene: Scene, user: str, site: str = "", *, creator: int | None = None, **more: Any
+) -> Any:
     """Connect a program for a user; return it when the server has judged it."""
-    _, uri, password = await scene.client_of(user, site)
+    _, uri, password = await scene.client_of(user, site, creator)
     made = await scene.world.program(uri, password, **more)
     await until(lambda: made.status is not ClientStatus.OFFLINE)
     return made

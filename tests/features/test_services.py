@@ -1,0 +1,490 @@
+"""Section E: the services of a site and the devices behind them (guide 3.3, 6.4, 7.4)."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.endpoint.calls import IncomingCall
+from gateway.model.kinds import ClientStatus, ServiceStatus, SiteKind
+from gateway.registry import services
+from tests.features import steps
+from tests.features.scenes import CAMERAS, Scene, john, nothing_yet
+from tests.features.steps import command, gone, shows, until_reads, until_shown
+from tests.features.world import ADMIN, CAMERA, MISSING, PLAIN, until
+
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
+
+RENAMED = dataclasses.replace(
+    CAMERA, roles=("administrator", "Operator", "User"), owner_role="administrator"
+)
+"""Cold Vision's camera with one role renamed by case only."""
+OTHER = dataclasses.replace(CAMERA, service_type="RTX-9")
+"""A device of another type."""
+
+
+async def _add_service(page: Any, site_id: int, hostname: str) -> None:
+    """Add a service with the page's form; its editor is open afterwards."""
+    await page.goto(f"/sites/{site_id}")
+    await page.locator("#new-service summary").click()
+    await page.get_by_label("Hostname (optional)").fill(hostname)
+    await page.get_by_role("button", name="add service").click()
+    await page.locator("#services li.open").wait_for()
+
+
+async def _newcomer(scene: Scene, page: Any, hostname: str, structure: Any, version: str) -> Any:
+    """Add a service on the page and connect a device with what it shows; wait for its verdict."""
+    await _add_service(page, scene.site, hostname)
+    uri, password = await steps.service_account(page, scene.site, hostname)
+    device = await scene.world.device(uri, password, structure, version)
+    await until(lambda: device.status is not ServiceStatus.OFFLINE)
+    return device
+
+
+async def _row(page: Any, service_id: int) -> str:
+    return await shows(page, f"#service-{service_id} > .row > .grow")
+
+
+async def _until_row(page: Any, service_id: int, text: str) -> None:
+    await until_reads(lambda: _row(page, service_id), text)
+
+
+async def test_svc_01_the_account_of_a_service(tmp_path: Path):
+    async with nothing_yet(tmp_path) as scene:
+        page = await scene.world.signed_in("john", f"/domains/{scene.domain}")
+        await page.locator("#new-site").get_by_role("button", name="Create").click()
+        await page.get_by_role("link", name="account", exact=True).click()
+        before = await page.locator("#services code").inner_text()
+        found = re.fullmatch(r"softnet-srv://([0-9a-f-]{36})@(.+)", before)
+        assert str(uuid.UUID(found[1])) == found[1]
+        assert found[2] == scene.world.host
+        uri, _ = await steps.generate(page)
+        assert uri == before
+        await page.get_by_role("link", name="ok", exact=True).click()
+        await page.get_by_role("button", name="generate password").wait_for()
+        assert await page.locator("#services code").inner_text() == before
+
+
+async def test_svc_02_the_password_is_shown_once(tmp_path: Path):
+    async with nothing_yet(tmp_path) as scene:
+        page = await scene.world.signed_in("john", f"/domains/{scene.domain}")
+        await page.locator("#new-site").get_by_role("button", name="Create").click()
+        await page.get_by_role("link", name="account", exact=True).click()
+        uri, first = await steps.generate(page)
+        await scene.world.picture(page, "svc-02")
+        assert await page.get_by_role("button", name="generate password").count() == 0
+        await page.get_by_role("link", name="ok", exact=True).click()
+        await page.get_by_role("button", name="generate password").wait_for()
+        assert first not in await page.content()
+        _, second = await steps.generate(page)
+        await page.reload()
+        await page.get_by_role("button", name="generate password").wait_for()
+        assert second not in await page.content()
+        assert first != second
+        for password in (first, second):  # 16 characters by default (decision 8)
+            assert re.fullmatch(r"[0-9A-HJ-NP-Za-km-np-z]{16}", password)
+        admin = await scene.world.signed_in(ADMIN, "/admin/settings")
+        shorter = {"name": "service_password_length", "value": 10}
+        assert await command(admin, "/admin/settings", **shorter) == 303
+        _, third = await steps.generate(page)
+        assert re.fullmatch(r"[0-9A-HJ-NP-Za-km-np-z]{10}", third)
+        kept = b"".join(path.read_bytes() for path in tmp_path.glob("registry.sqlite*"))
+        for password in (first, second, third):
+            assert password.encode() not in kept
+            assert password.encode("utf-16-be") not in kept
+        salt, digest = await scene.world.registry.read(
+            lambda reader: reader.one("SELECT salt, salted_pw FROM service")
+        )
+        assert (len(salt), len(digest)) == (16, 20)
+        device = await scene.world.device(uri, third)
+        await until(lambda: device.status is ServiceStatus.ONLINE)
+
+
+async def test_svc_03_a_lost_password_is_replaced(tmp_path: Path):
+    async with john(tmp_path, cameras=1) as scene:
+        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
+        uri, old = await steps.service_account(page, scene.site, "Entrance")
+        await until(lambda: gone(scene.devices[0], steps.WRONG_PASSWORD))
+        device = await scene.world.device(uri, old)
+        await until(lambda: device.status is ServiceStatus.ONLINE)
+        _, new = await steps.service_account(page, scene.site, "Entrance")
+        await until(lambda: gone(device, steps.WRONG_PASSWORD))
+        late = await scene.world.device(uri, old)
+        await until(lambda: gone(late, steps.WRONG_PASSWORD))
+        again = await scene.world.device(uri, new)
+        await until(lambda: again.status is ServiceStatus.ONLINE)
+
+
+async def test_svc_04_the_hostname(tmp_path: Path):
+    async with john(tmp_path, cameras=1) as scene:
+        (device,) = scene.devices
+        program = await steps.program_of(scene, "Alison")
+        await until(lambda: [one.hostname for one in program.services] == ["Entrance"])
+        breaks = [*map(steps.interruptions, (program, device))]
+        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
+        await page.get_by_role("link", name="Open Entrance").click()
+        await page.get_by_role("link", name="hostname", exact=True).click()
+        box = page.get_by_label("Hostname", exact=True)
+        assert await box.input_value() == "Entrance"
+        longest = "2nd gate $.*+#@%&=':^()[]-/!_" + "x" * 13
+        assert len(longest) == 42
+        await box.fill(longest)
+        await page.locator("li.open").get_by_role("button", name="Save").click()
+        await page.get_by_role("link", name=f"Close {longest}").wait_for()
+        await until(lambda: [one.hostname for one in program.services] == [longest])
+        await until(lambda: device.hostname == longest)
+        (service_id,) = (await steps.service_ids(scene, scene.site)).values()
+        send = f"/sites/{scene.site}/services/{service_id}/hostname"
+        for bad in ("", "x" * 43, "a  b", "a<b", "Tür", 'a"b', "a;b"):
+            assert await command(page, send, hostname=bad) == 422, bad
+        assert await command(page, send, hostname="x") == 303
+        await until(lambda: device.hostname == "x")
+        assert breaks == [[], []]
+
+
+async def test_svc_05_a_new_service(tmp_path: Path):
+    async with john(tmp_path, cameras=1) as scene:
+        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
+        await _add_service(page, scene.site, "Camera 2")
+        await _add_service(page, scene.site, "")
+        await _add_service(page, scene.site, "")
+        found = await steps.service_ids(scene, scene.site)
+        assert [*found] == ["Entrance", "Camera 2", "Service1", "Service2"]
+        await page.goto(f"/sites/{scene.site}")
+        for hostname in ("Camera 2", "Service1", "Service2"):
+            row = await _row(page, found[hostname])
+            assert row == f"{hostname} service type undefined"
+
+
+async def test_svc_06_the_editor_of_a_service(tmp_path: Path):
+    async with john(tmp_path, cameras=1) as scene:
+        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
+        assert await page.locator("#services .tabs").count() == 0
+        await page.get_by_role("link", name="Open Entrance").click()
+        tabs = page.get_by_label("Service Entrance").get_by_role("link")
+        words = await tabs.all_inner_texts()
+        assert sorted(words) == sorted(
+            ["account", "hostname", "enable / disable", "structure", "ping period"]
+        )
+        assert words[0] == "account"
+        opened = page.locator("#services .tabs [aria-current]")
+        assert await opened.all_inner_texts() == ["account"]
+        assert "softnet-srv://" in await shows(page, "#services")
+        assert await page.get_by_label("Delete Entrance").inner_text() == "X"
+        await scene.world.picture(page, "svc-06")
+        for tab, control in (
+            ("hostname", page.get_by_label("Hostname", exact=True)),
+            ("enable / disable", page.get_by_role("button", name="disable")),
+            ("structure", page.get_by_role("button", name="apply structure to the site")),
+            ("ping period", page.get_by_label("Ping period, sec.")),
+        ):
+            assert await control.count() == 0
+            await page.get_by_label("Service Entrance").get_by_role("link", name=tab).click()
+            await control.wait_for()
+        close = page.get_by_role("link", name="Close Entrance")
+        assert await close.inner_text() == "«"
+        await close.click()
+        await page.get_by_role("link", name="Open Entrance").wait_for()
+        assert await page.locator("#services .tabs").count() == 0
+        await _add_service(page, scene.site, "Fresh")
+        tabs = page.get_by_label("Service Fresh").get_by_role("link")
+        assert "structure" not in await tabs.all_inner_texts()
+        assert await opened.all_inner_texts() == ["account"]
+
+
+async def test_svc_07_a_second_device_of_the_same_structure(tmp_path: Path):
+    async with john(tmp_path, cameras=1) as scene:
+        program = await steps.program_of(scene, "Alison")
+        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
+        device = await _newcomer(scene, page, "Camera 2", CAMERA, "2.3.3")
+        assert device.status is ServiceStatus.ONLINE
+        found = await steps.service_ids(scene, scene.site)
+        await _until_row(page, found["Camera 2"], "Camera 2 ver. 2.3.3")
+        assert await _row(page, found["Entrance"]) == "Entrance ver. 1.0"
+        await until(lambda: [(one.hostname, one.version, one.online) for one in program.services]
+                    == [("Entrance", "1.0", True), ("Camera 2", "2.3.3", True)])  # fmt: skip
+
+
+async def test_svc_08_four_cameras(tmp_path: Path):
+    async with nothing_yet(tmp_path) as scene:
+        page = await scene.world.signed_in("john", f"/domains/{scene.domain}")
+        await page.locator("#new-site").get_by_role("button", name="Create").click()
+        await page.get_by_role("link", name="multi-service hosting").click()
+        await page.get_by_role("button", name="set as multi-service site").click()
+        await page.get_by_role("heading", name="list of services").wait_for()
+        (site_id,) = await steps.sites_of(scene)
+        versions = ("2.3.1", "2.3.3", "2.3.3", "2.3.2")
+        names = ("Service1", "Camera 2", "Camera 3", "Camera 4")
+        for number, (name, version) in enumerate(zip(names, versions, strict=True)):
+            if number:
+                await _add_service(page, site_id, name)
+            uri, password = await steps.service_account(page, site_id, name)
+            device = await scene.world.device(uri, password, CAMERA, version)
+            _offer_its_name(device, name)
+            await until(lambda device=device: device.status is ServiceStatus.ONLINE)
+        rows = page.locator("#services > ul > li > .row > .grow")
+        wanted = [f"{name} ver. {version}" for name, version in zip(names, versions, strict=True)]
+
+        async def shown() -> list[str]:
+            return [steps.flat(row) for row in await rows.all_inner_texts()]
+
+        await until_reads(shown, wanted)
+        await scene.world.picture(page, "svc-08")
+        uri, password = await steps.client_account(page, site_id, "Owner")
+        program = await scene.world.program(uri, password)
+        await until(lambda: [one.online for one in program.services] == [True] * 4)
+        reached = [await program.call(one.id, "Name") for one in program.services]
+        assert reached == [_sequence(one.hostname) for one in program.services]
+        assert sorted(one.hostname for one in program.services) == sorted(names)
+
+
+def _sequence(text: str) -> bytes:
+    inner = b"\x04" + bytes([len(text)]) + text.encode()
+    return b"\x30" + bytes([len(inner)]) + inner
+
+
+def _offer_its_name(device: Any, name: str) -> None:
+    async def answer(_: IncomingCall) -> bytes:
+        return _sequence(name)
+
+    device.offer("Name", answer)
+
+
+async def test_svc_09_disable_and_enable_a_service(tmp_path: Path):
+    async with john(tmp_path, cameras=2) as scene:
+        entrance, garage = scene.devices
+        program = await steps.program_of(scene, "Alison")
+        await until(lambda: [one.online for one in program.services] == [True, True])
+        found = await steps.service_ids(scene, scene.site)
+        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
+        await page.get_by_role("link", name="Open Entrance").click()
+        await page.get_by_role("link", name="enable / disable").nth(0).click()
+        assert "Service enabled" in await shows(page, "#services")
+        await page.locator("#services").get_by_role("button", name="disable", exact=True).click()
+        await _until_row(page, found["Entrance"], "Entrance ver. 1.0 disabled")
+        red = page.locator(f"#service-{found['Entrance']} > .row .red")
+        assert await red.inner_text() == "disabled"
+        assert "Service disabled" in await shows(page, "#services")
+        await until(lambda: entrance.status == 2)
+        await until(lambda: [one.hostname for one in program.services] == ["Garage"])
+        assert garage.status is ServiceStatus.ONLINE
+        await page.locator("#services").get_by_role("button", name="enable", exact=True).click()
+        await until(lambda: entrance.status is ServiceStatus.ONLINE)
+        await until(lambda: [one.online for one in program.services] == [True, True])
+        await _until_row(page, found["Entrance"], "Entrance ver. 1.0")
+
+        single = await scene.add_site("Alarm", SiteKind.SINGLE_SERVICE, PLAIN)
+        await page.goto(f"/sites/{single}")
+        assert await page.locator("#services").get_by_text("able").count() == 0
+        (only,) = (await steps.service_ids(scene, single)).values()
+        assert await command(page, f"/sites/{single}/services/{only}/enabled", enabled=0) == 409
+        assert scene.devices[-1].status is ServiceStatus.ONLINE
+
+
+async def test_svc_10_delete_a_service(tmp_path: Path):
+    async with john(tmp_path, cameras=2) as scene:
+        program = await steps.program_of(scene, "Alison")
+        await until(lambda: [one.online for one in program.services] == [True, True])
+        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
+        await _add_service(page, scene.site, "Spare")
+        spare = page.get_by_label("Delete Spare")
+        await spare.click()  # nothing is connected: no question
+        await page.get_by_text("The service was deleted.").wait_for()
+        assert [*await steps.service_ids(scene, scene.site)] == ["Entrance", "Garage"]
+        await page.get_by_role("link", name="Open Entrance").click()
+        await page.get_by_label("Delete Entrance").click()
+        sure = page.locator("details.ask[open]").get_by_role("button")
+        if await sure.count():  # its device is online: cutting it off is confirmed
+            await scene.world.picture(page, "svc-10")
+            await sure.click()
+        await page.get_by_text("The service was deleted.").wait_for()
+        assert await page.get_by_text("Entrance").count() == 0
+        await until(lambda: gone(scene.devices[0], steps.NO_SERVICE))
+        await until(lambda: [one.hostname for one in program.services] == ["Garage"])
+        assert program.status is ClientStatus.ONLINE
+        single = await scene.add_site("Alarm", SiteKind.SINGLE_SERVICE, PLAIN)
+        await page.goto(f"/sites/{single}")
+        assert await page.locator("#services").get_by_text("X", exact=True).count() == 0
+        (only,) = (await steps.service_ids(scene, single)).values()
+        assert await command(page, f"/sites/{single}/services/{only}/delete") == 409
+        assert scene.devices[-1].status is ServiceStatus.ONLINE
+
+
+async def test_svc_11_the_ping_period_of_a_service(tmp_path: Path):
+    async with john(tmp_path, cameras=1) as scene:
+        (device,) = scene.devices
+        found = await steps.service_ids(scene, scene.site)
+        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
+        await page.get_by_role("link", name="Open Entrance").click()
+        await page.get_by_role("link", name="ping period", exact=True).click()
+        hint = await shows(page, "#ping-about")
+        assert ("10" in hint, "300" in hint, "0 " in hint) == (True, True, True)
+        own = device._session._monitor.period
+        box = page.get_by_label("Ping period, sec.")
+        for seconds in (30, 10, 300, 0):
+            await box.fill(str(seconds))
+            await page.locator("#services").get_by_role("button", name="Save").click()
+            tag = f" P: {seconds}" if seconds else ""
+            await _until_row(page, found["Entrance"], f"Entrance ver. 1.0{tag}")
+            await until(lambda seconds=seconds: device._session._monitor.period == (seconds or own))
+        send = f"/sites/{scene.site}/services/{found['Entrance']}/ping-period"
+        assert await command(page, send, ping_period=45) == 303
+        for bad in (9, 1, 301, -10, "soon", "", "30.5"):
+            assert await command(page, send, ping_period=bad) == 422, bad
+        (service,) = await scene.world.registry.read(
+            lambda reader: services.list_for(reader, scene.site)
+        )
+        assert service.ping_period == 45
+        assert device.status is ServiceStatus.ONLINE
+
+
+async def test_svc_12_service_type_undefined(tmp_path: Path):
+    async with john(tmp_path, cameras=1) as scene:
+        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
+        await _add_service(page, scene.site, "Fresh")
+        found = await steps.service_ids(scene, scene.site)
+        red = page.locator(f"#service-{found['Fresh']} > .row .red")
+        assert await red.inner_text() == "service type undefined"
+        used = page.locator(f"#service-{found['Entrance']} > .row .red")
+        assert await used.inner_text() == ""
+        # A password alone is no use of it.
+        await steps.service_account(page, scene.site, "Fresh")
+        assert await red.inner_text() == "service type undefined"
+
+
+async def _fault(
+    scene: Scene, structure: Any, version: str
+) -> tuple[Any, Any, Any, dict[str, int]]:
+    """Connect a device that does not fit; return it, Alison's program, the page, the services."""
+    program = await steps.program_of(scene, "Alison")
+    page = await scene.world.signed_in("john", f"/sites/{scene.site}")
+    breaks = [*map(steps.interruptions, (program, *scene.devices))]
+    device = await _newcomer(scene, page, "Newcomer", structure, version)
+    assert breaks == [[]] * len(breaks)  # nobody else was disturbed
+    assert program.status is ClientStatus.ONLINE
+    return device, program, page, await steps.service_ids(scene, scene.site)
+
+
+async def test_svc_13_service_type_conflict(tmp_path: Path):
+    async with john(tmp_path, cameras=1) as scene:
+        device, _, page, found = await _fault(scene, OTHER, "4.0")
+        await _until_row(
+            page, found["Newcomer"],
+            "Newcomer RTX-9 ( Cold Vision ) ver. 4.0 service type conflict",
+        )  # fmt: skip
+        await scene.world.picture(page, "svc-13")
+        red = page.locator(f"#service-{found['Newcomer']} > .row .red")
+        assert await red.inner_text() == "service type conflict"
+        assert device.status == 6
+        assert scene.devices[0].status is ServiceStatus.ONLINE
+        assert await _row(page, found["Entrance"]) == "Entrance ver. 1.0"
+
+
+async def test_svc_14_site_structure_mismatch(tmp_path: Path):
+    async with john(tmp_path, cameras=1) as scene:
+        device, _, page, found = await _fault(scene, RENAMED, "4.1")
+        await _until_row(page, found["Newcomer"], "Newcomer ver. 4.1 site structure mismatch")
+        red = page.locator(f"#service-{found['Newcomer']} > .row .red")
+        assert await red.inner_text() == "site structure mismatch"
+        assert device.status == 5
+
+
+async def test_svc_15_normal_status(tmp_path: Path):
+    async with john(tmp_path) as scene:
+        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
+        found = await steps.service_ids(scene, scene.site)
+        assert [*found] == [*CAMERAS]
+        for name, service_id in found.items():
+            assert await _row(page, service_id) == f"{name} ver. 1.0"
+            assert await page.locator(f"#service-{service_id} .red").inner_text() == ""
+        await page.goto(f"/sites/{scene.site}/clients")
+        assert (
+            await page.locator("main .red").all_inner_texts()
+            == [""] * await page.locator("main .red").count()
+        )
+
+
+async def _apply(page: Any, site_id: int, hostname: str) -> None:
+    """Apply the structure of a service to its site, on the page."""
+    await page.goto(f"/sites/{site_id}")
+    await page.get_by_role("link", name=f"Open {hostname}").click()
+    await page.get_by_role("link", name="structure", exact=True).click()
+    await page.get_by_role("button", name="apply structure to the site").click()
+    await page.get_by_text("The structure was applied to the site.").wait_for()
+
+
+async def test_svc_16_apply_structure(tmp_path: Path):
+    async with john(tmp_path, cameras=1) as scene:
+        program = await steps.program_of(scene, "Alison")
+        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
+        device = await _newcomer(scene, page, "Newcomer", RENAMED, "4.1")
+        assert device.status is ServiceStatus.SITE_STRUCTURE_MISMATCH
+        breaks = [*map(steps.interruptions, (device, program, *scene.devices))]
+        await _apply(page, scene.site, "Newcomer")
+        found = await steps.service_ids(scene, scene.site)
+        await until(lambda: device.status is ServiceStatus.ONLINE)  # by itself
+        await _until_row(page, found["Newcomer"], "Newcomer ver. 4.1")
+        assert await shows(page, "#access .roles") == "administrator, Operator, User"
+        await until(lambda: all(breaks))  # every endpoint connected anew
+        await until(lambda: program.status is ClientStatus.ONLINE)
+        await until(lambda: scene.devices[0].status == 5)
+        await until(lambda: [one.online for one in program.services] == [False, True])
+
+
+async def test_svc_17_apply_and_the_others(tmp_path: Path):
+    async with john(tmp_path, cameras=1) as scene:
+        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
+        uri, password = await steps.client_account(page, scene.site, "Alison")
+        program = await scene.world.program(uri, password)
+        await until(lambda: program.status is ClientStatus.ONLINE)
+        found = await steps.service_ids(scene, scene.site)
+
+        same_type = await _newcomer(scene, page, "Renamed", RENAMED, "4.1")
+        await _apply(page, scene.site, "Renamed")
+        await _until_row(page, found["Entrance"], "Entrance ver. 1.0 site structure mismatch")
+        await until(lambda: scene.devices[0].status == 5)
+        await until(lambda: program.status is ClientStatus.ONLINE)
+
+        other = await _newcomer(scene, page, "Foreign", OTHER, "5.0")
+        await _apply(page, scene.site, "Foreign")
+        await until(lambda: other.status is ServiceStatus.ONLINE)
+        conflict = "RTX-5 ( Cold Vision ) ver. {} service type conflict"
+        found = await steps.service_ids(scene, scene.site)
+        await _until_row(page, found["Entrance"], f"Entrance {conflict.format('1.0')}")
+        await _until_row(page, found["Renamed"], f"Renamed {conflict.format('4.1')}")
+        assert await _row(page, found["Foreign"]) == "Foreign ver. 5.0"
+        await until(lambda: scene.devices[0].status == 6)
+        await until(lambda: same_type.status == 6)
+        await until(lambda: program.status == 5)
+        # Rights went with the old type; given again, the client's own type is red in its row.
+        await scene.give("Alison", "SITE_1", "User")
+        await page.goto(f"/sites/{scene.site}/clients")
+        await until_shown(page, "#clients", "RTX-5 ( Cold Vision )")
+        await scene.world.picture(page, "svc-17")
+        assert "RTX-5 ( Cold Vision )" in " ".join(
+            await page.locator("#clients .red").all_inner_texts()
+        )
+        assert program.status == 5
+
+
+async def test_svc_18_combined_status(tmp_path: Path):
+    async with john(tmp_path, cameras=1) as scene:
+        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
+        device = await _newcomer(scene, page, "Newcomer", OTHER, "4.0")
+        found = await steps.service_ids(scene, scene.site)
+        await page.get_by_role("link", name="enable / disable").nth(0).click()
+        await page.locator("#services").get_by_role("button", name="disable", exact=True).click()
+        red = page.locator(f"#service-{found['Newcomer']} > .row .red")
+        await until_shown(page, f"#service-{found['Newcomer']} > .row", "disabled")
+        assert await red.inner_text() == "service type conflict; disabled"
+        await _add_service(page, scene.site, "Fresh")
+        fresh = (await steps.service_ids(scene, scene.site))["Fresh"]
+        send = f"/sites/{scene.site}/services/{fresh}/enabled"
+        assert await command(page, send, enabled=0) == 303
+        await until_shown(page, f"#service-{fresh} .row", "service type undefined; disabled")
+        assert device.status is ServiceStatus.SERVICE_TYPE_CONFLICT
