@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway.access.operators import Action
-from gateway.base.errors import Conflict, InvalidInput
+from gateway.base.errors import Conflict, InvalidInput, NotFound
 from gateway.base.secret import Secret
 from gateway.model.kinds import UserKind
 from gateway.model.sites import Client
@@ -219,6 +219,8 @@ def _add_client(tx: Tx, call: Call) -> Client:
     rights = {given.user.id: given for given in members.rights(tx, site_id)}
     user_id = call.values["user_id"]
     if user_id in rights and not rights[user_id].allowed:
+        if creator_id != sites.get(tx, site_id).owner_id:  # a partner does not learn of the site
+            raise NotFound("This site does not exist any more. Reload the page.")
         raise InvalidInput(
             f"{rights[user_id].user.name} has no rights on this site. Give it rights first.",
             "user_id",
