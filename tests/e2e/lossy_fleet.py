@@ -142,6 +142,7 @@ class Fleet:
         self.clock, self.entropy = SystemClock(), SystemEntropy()
         self.random = random.Random(os.getpid())
         self.counts: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
         self.calm = on(signal.SIGUSR2)
         self.units: list[Unit] = []
         self._history: dict[int, deque[str]] = {}
@@ -155,6 +156,8 @@ class Fleet:
             if isinstance(event, ConnectivityChanged):
                 now = event.connectivity
                 history.append(f"{now.status.name} {int(now.error)} {now.message}")
+                if now.error:
+                    self.errors[now.error.name] += 1
             elif isinstance(event, StatusChanged):
                 history.append(event.status.name)
 
@@ -198,7 +201,9 @@ class Fleet:
         left = await self._leftovers(before)
         for number, one in enumerate(proofs):
             tell(unit=number, **one)
-        tell(proved=True, left=left, counts=self.counts, failures=failures)
+        tell(
+            proved=True, left=left, counts=self.counts, errors=self.errors, failures=failures
+        )  # fmt: skip
         await asyncio.Event().wait()
 
     async def _restless(self, unit: Unit) -> None:

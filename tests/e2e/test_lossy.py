@@ -34,6 +34,8 @@ SOAK = int(os.environ.get("SOAK") or 1)
 SITES, EACH, SECONDS, STEP = (10, 5, 285 * SOAK, 19) if SOAK else (4, 5, 40, 8)
 """STEP is the time between two things that are killed."""
 KILLED = ("relay process killed", "server killed", "services killed")
+EXPECTED = {"NETWORK_ERROR", "TIMEOUT_EXPIRED", "INVALID_SERVER_ENDPOINT", "RESTART"}
+"""What endpoints may be told. The third is a balancer's connection that ended without an answer."""
 BACK = 120.0
 """Seconds for all to be back and to be tried out on a busy machine."""
 GONE = 90.0
@@ -211,6 +213,7 @@ def the_run(run: Run) -> None:
     print(dict(acts), "packets lost:", dropped, cuts)
     print("services:", raised, "\nclients:", received)
     assert raised["failures"] == received["failures"] == []
+    assert {*raised["errors"], *received["errors"]} <= EXPECTED
     check_events(units(services), units(clients))
     for unit in units(clients):
         assert set(unit["outcomes"]) == {"done"}, unit
