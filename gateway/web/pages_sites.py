@@ -12,6 +12,7 @@ from gateway.model.sites import Client, Domain, DomainUser, Role, Service, Site,
 from gateway.registry import clients, contacts, devices, domains, members, services, sites
 from gateway.registry.database import Reader
 from gateway.registry.members import UserRights
+from gateway.registry.people import QUERY_MAX
 from gateway.registry.recent import What
 from gateway.web.authority import Kind
 from gateway.web.operations_people import CLIENT_PING, ClientRow, client_row, shown_clients
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from gateway.web.desk import Desk
 
 Shareable = tuple[Contact, ...]
+LONG_LIST = 12
+"""More rows than this bring a box to search them."""
 
 _SITE_TABS = {
     SITE_RENAME.name: "description",
@@ -260,8 +263,11 @@ async def client_management(desk: Desk, page: Page) -> Rendered:
 
     facts, found, guests_total = await desk.read(read)
     by_user: dict[int, list[ClientRow]] = {given.user.id: [] for given in facts.allowed}
+    wanted = page.query.get("q", "")[:QUERY_MAX].strip()
+    sought = wanted.casefold()
     for client in found:
-        if client.user_id in by_user:
+        words = (client.key, client.user_name, client.description, client.service_type or "")
+        if client.user_id in by_user and sought in " ".join(words).casefold():
             by_user[client.user_id].append(client_row(desk, page.call, client))
     return Rendered(
         "clients.html",
@@ -271,6 +277,8 @@ async def client_management(desk: Desk, page: Page) -> Rendered:
             "rows": [service_row(desk, page.call, each) for each in facts.services],
             "by_user": by_user,
             "guests_total": guests_total,
+            "wanted": wanted,
+            "long": len(found) > LONG_LIST,
             "open_client": page.opened(Kind.CLIENT, "open"),
             "tab": "ping" if page.failed == CLIENT_PING.name else page.query.get("tab", "account"),
             "site_state": site_state,

@@ -347,6 +347,10 @@ async def test_a_large_site_is_quick_and_small(tmp_path: Path):
             _, text, _ = await browser.get(path)
             sizes[path] = len(text)
         assert max(sizes.values()) < 100_000, sizes
+        one = (await rig.registry.read(lambda reader: clients.list_for(reader, 1)))[0].key
+        found = (await _page(browser, f"/sites/1/clients?q={one.upper()}")).text
+        assert found.count(one) == 1
+        assert "No client found." in (await _page(browser, "/sites/1/clients?q=nothing")).text
         await browser.close()
 
 
