@@ -32,8 +32,8 @@ _EMAIL = re.compile(r"[^\s@]+@[^\s@.]+(\.[^\s@.]+)+")
 
 
 def user_name(text: str) -> str:
-    """Check the name of a domain user: 1-36 of the set, a letter first."""
-    return _of_set(text.strip(), "The user name", "name", USER_NAME_MAX, letter_first=True)
+    """Check the name of a domain user: 1-36 of the set, a letter first, no blank at the end."""
+    return _of_set(text, "The user name", "name", USER_NAME_MAX, letter_first=True)
 
 
 def hostname(text: str) -> str:

@@ -188,3 +188,31 @@ async def count(scene: Scene, table: str) -> int:
         return reader.number(f"SELECT count(*) FROM {table}")
 
     return await scene.world.registry.read(read)
+
+
+async def add_service(page: Any, site_id: int, hostname: str) -> None:
+    """Add a service with the page's form; its editor is open afterwards."""
+    await page.goto(f"/sites/{site_id}")
+    await page.locator("#new-service summary").click()
+    await page.get_by_label("Hostname (optional)").fill(hostname)
+    await page.get_by_role("button", name="add service").click()
+    await page.locator("#services li.open").wait_for()
+
+
+async def newcomer(scene: Scene, page: Any, hostname: str, structure: Any, version: str) -> Any:
+    """Add a service on the page and connect a device with what it shows; wait for its verdict."""
+    await add_service(page, scene.site, hostname)
+    uri, password = await service_account(page, scene.site, hostname)
+    device = await scene.world.device(uri, password, structure, version)
+    await until(lambda: device.status is not ServiceStatus.OFFLINE)
+    return device
+
+
+async def service_row(page: Any, service_id: int) -> str:
+    """Return what the row of a service in SITE CONFIGURATION says, without its live mark."""
+    return await shows(page, f"#service-{service_id} > .row > .grow")
+
+
+async def until_row(page: Any, service_id: int, text: str) -> None:
+    """Wait until the row of a service says exactly this."""
+    await until_reads(lambda: service_row(page, service_id), text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import uuid
 from pathlib import Path
@@ -14,44 +13,18 @@ from gateway.endpoint.calls import IncomingCall
 from gateway.model.kinds import ClientStatus, ServiceStatus, SiteKind
 from gateway.registry import services
 from tests.features import steps
-from tests.features.scenes import CAMERAS, Scene, john, nothing_yet
-from tests.features.steps import command, gone, shows, until_reads, until_shown
+from tests.features.scenes import john, nothing_yet
+from tests.features.steps import (
+    command,
+    gone,
+    service_row,
+    shows,
+    until_reads,
+    until_row,
+)
 from tests.features.world import ADMIN, CAMERA, MISSING, PLAIN, until
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
-
-RENAMED = dataclasses.replace(
-    CAMERA, roles=("administrator", "Operator", "User"), owner_role="administrator"
-)
-"""Cold Vision's camera with one role renamed by case only."""
-OTHER = dataclasses.replace(CAMERA, service_type="RTX-9")
-"""A device of another type."""
-
-
-async def _add_service(page: Any, site_id: int, hostname: str) -> None:
-    """Add a service with the page's form; its editor is open afterwards."""
-    await page.goto(f"/sites/{site_id}")
-    await page.locator("#new-service summary").click()
-    await page.get_by_label("Hostname (optional)").fill(hostname)
-    await page.get_by_role("button", name="add service").click()
-    await page.locator("#services li.open").wait_for()
-
-
-async def _newcomer(scene: Scene, page: Any, hostname: str, structure: Any, version: str) -> Any:
-    """Add a service on the page and connect a device with what it shows; wait for its verdict."""
-    await _add_service(page, scene.site, hostname)
-    uri, password = await steps.service_account(page, scene.site, hostname)
-    device = await scene.world.device(uri, password, structure, version)
-    await until(lambda: device.status is not ServiceStatus.OFFLINE)
-    return device
-
-
-async def _row(page: Any, service_id: int) -> str:
-    return await shows(page, f"#service-{service_id} > .row > .grow")
-
-
-async def _until_row(page: Any, service_id: int, text: str) -> None:
-    await until_reads(lambda: _row(page, service_id), text)
 
 
 async def test_svc_01_the_account_of_a_service(tmp_path: Path):
@@ -150,14 +123,14 @@ async def test_svc_04_the_hostname(tmp_path: Path):
 async def test_svc_05_a_new_service(tmp_path: Path):
     async with john(tmp_path, cameras=1) as scene:
         page = await scene.world.signed_in("john", f"/sites/{scene.site}")
-        await _add_service(page, scene.site, "Camera 2")
-        await _add_service(page, scene.site, "")
-        await _add_service(page, scene.site, "")
+        await steps.add_service(page, scene.site, "Camera 2")
+        await steps.add_service(page, scene.site, "")
+        await steps.add_service(page, scene.site, "")
         found = await steps.service_ids(scene, scene.site)
         assert [*found] == ["Entrance", "Camera 2", "Service1", "Service2"]
         await page.goto(f"/sites/{scene.site}")
         for hostname in ("Camera 2", "Service1", "Service2"):
-            row = await _row(page, found[hostname])
+            row = await service_row(page, found[hostname])
             assert row == f"{hostname} service type undefined"
 
 
@@ -191,7 +164,7 @@ async def test_svc_06_the_editor_of_a_service(tmp_path: Path):
         await close.click()
         await page.get_by_role("link", name="Open Entrance").wait_for()
         assert await page.locator("#services .tabs").count() == 0
-        await _add_service(page, scene.site, "Fresh")
+        await steps.add_service(page, scene.site, "Fresh")
         tabs = page.get_by_label("Service Fresh").get_by_role("link")
         assert "structure" not in await tabs.all_inner_texts()
         assert await opened.all_inner_texts() == ["account"]
@@ -201,11 +174,11 @@ async def test_svc_07_a_second_device_of_the_same_structure(tmp_path: Path):
     async with john(tmp_path, cameras=1) as scene:
         program = await steps.program_of(scene, "Alison")
         page = await scene.world.signed_in("john", f"/sites/{scene.site}")
-        device = await _newcomer(scene, page, "Camera 2", CAMERA, "2.3.3")
+        device = await steps.newcomer(scene, page, "Camera 2", CAMERA, "2.3.3")
         assert device.status is ServiceStatus.ONLINE
         found = await steps.service_ids(scene, scene.site)
-        await _until_row(page, found["Camera 2"], "Camera 2 ver. 2.3.3")
-        assert await _row(page, found["Entrance"]) == "Entrance ver. 1.0"
+        await until_row(page, found["Camera 2"], "Camera 2 ver. 2.3.3")
+        assert await service_row(page, found["Entrance"]) == "Entrance ver. 1.0"
         await until(lambda: [(one.hostname, one.version, one.online) for one in program.services]
                     == [("Entrance", "1.0", True), ("Camera 2", "2.3.3", True)])  # fmt: skip
 
@@ -222,7 +195,7 @@ async def test_svc_08_four_cameras(tmp_path: Path):
         names = ("Service1", "Camera 2", "Camera 3", "Camera 4")
         for number, (name, version) in enumerate(zip(names, versions, strict=True)):
             if number:
-                await _add_service(page, site_id, name)
+                await steps.add_service(page, site_id, name)
             uri, password = await steps.service_account(page, site_id, name)
             device = await scene.world.device(uri, password, CAMERA, version)
             _offer_its_name(device, name)
@@ -266,7 +239,7 @@ async def test_svc_09_disable_and_enable_a_service(tmp_path: Path):
         await page.get_by_role("link", name="enable / disable").nth(0).click()
         assert "Service enabled" in await shows(page, "#services")
         await page.locator("#services").get_by_role("button", name="disable", exact=True).click()
-        await _until_row(page, found["Entrance"], "Entrance ver. 1.0 disabled")
+        await until_row(page, found["Entrance"], "Entrance ver. 1.0 disabled")
         red = page.locator(f"#service-{found['Entrance']} > .row .red")
         assert await red.inner_text() == "disabled"
         assert "Service disabled" in await shows(page, "#services")
@@ -276,7 +249,7 @@ async def test_svc_09_disable_and_enable_a_service(tmp_path: Path):
         await page.locator("#services").get_by_role("button", name="enable", exact=True).click()
         await until(lambda: entrance.status is ServiceStatus.ONLINE)
         await until(lambda: [one.online for one in program.services] == [True, True])
-        await _until_row(page, found["Entrance"], "Entrance ver. 1.0")
+        await until_row(page, found["Entrance"], "Entrance ver. 1.0")
 
         single = await scene.add_site("Alarm", SiteKind.SINGLE_SERVICE, PLAIN)
         await page.goto(f"/sites/{single}")
@@ -291,7 +264,7 @@ async def test_svc_10_delete_a_service(tmp_path: Path):
         program = await steps.program_of(scene, "Alison")
         await until(lambda: [one.online for one in program.services] == [True, True])
         page = await scene.world.signed_in("john", f"/sites/{scene.site}")
-        await _add_service(page, scene.site, "Spare")
+        await steps.add_service(page, scene.site, "Spare")
         spare = page.get_by_label("Delete Spare")
         await spare.click()  # nothing is connected: no question
         await page.get_by_text("The service was deleted.").wait_for()
@@ -330,7 +303,7 @@ async def test_svc_11_the_ping_period_of_a_service(tmp_path: Path):
             await box.fill(str(seconds))
             await page.locator("#services").get_by_role("button", name="Save").click()
             tag = f" P: {seconds}" if seconds else ""
-            await _until_row(page, found["Entrance"], f"Entrance ver. 1.0{tag}")
+            await until_row(page, found["Entrance"], f"Entrance ver. 1.0{tag}")
             await until(lambda seconds=seconds: device._session._monitor.period == (seconds or own))
         send = f"/sites/{scene.site}/services/{found['Entrance']}/ping-period"
         assert await command(page, send, ping_period=45) == 303
@@ -341,150 +314,3 @@ async def test_svc_11_the_ping_period_of_a_service(tmp_path: Path):
         )
         assert service.ping_period == 45
         assert device.status is ServiceStatus.ONLINE
-
-
-async def test_svc_12_service_type_undefined(tmp_path: Path):
-    async with john(tmp_path, cameras=1) as scene:
-        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
-        await _add_service(page, scene.site, "Fresh")
-        found = await steps.service_ids(scene, scene.site)
-        red = page.locator(f"#service-{found['Fresh']} > .row .red")
-        assert await red.inner_text() == "service type undefined"
-        used = page.locator(f"#service-{found['Entrance']} > .row .red")
-        assert await used.inner_text() == ""
-        # A password alone is no use of it.
-        await steps.service_account(page, scene.site, "Fresh")
-        assert await red.inner_text() == "service type undefined"
-
-
-async def _fault(
-    scene: Scene, structure: Any, version: str
-) -> tuple[Any, Any, Any, dict[str, int]]:
-    """Connect a device that does not fit; return it, Alison's program, the page, the services."""
-    program = await steps.program_of(scene, "Alison")
-    page = await scene.world.signed_in("john", f"/sites/{scene.site}")
-    breaks = [*map(steps.interruptions, (program, *scene.devices))]
-    device = await _newcomer(scene, page, "Newcomer", structure, version)
-    assert breaks == [[]] * len(breaks)  # nobody else was disturbed
-    assert program.status is ClientStatus.ONLINE
-    return device, program, page, await steps.service_ids(scene, scene.site)
-
-
-async def test_svc_13_service_type_conflict(tmp_path: Path):
-    async with john(tmp_path, cameras=1) as scene:
-        device, _, page, found = await _fault(scene, OTHER, "4.0")
-        await _until_row(
-            page, found["Newcomer"],
-            "Newcomer RTX-9 ( Cold Vision ) ver. 4.0 service type conflict",
-        )  # fmt: skip
-        await scene.world.picture(page, "svc-13")
-        red = page.locator(f"#service-{found['Newcomer']} > .row .red")
-        assert await red.inner_text() == "service type conflict"
-        assert device.status == 6
-        assert scene.devices[0].status is ServiceStatus.ONLINE
-        assert await _row(page, found["Entrance"]) == "Entrance ver. 1.0"
-
-
-async def test_svc_14_site_structure_mismatch(tmp_path: Path):
-    async with john(tmp_path, cameras=1) as scene:
-        device, _, page, found = await _fault(scene, RENAMED, "4.1")
-        await _until_row(page, found["Newcomer"], "Newcomer ver. 4.1 site structure mismatch")
-        red = page.locator(f"#service-{found['Newcomer']} > .row .red")
-        assert await red.inner_text() == "site structure mismatch"
-        assert device.status == 5
-
-
-async def test_svc_15_normal_status(tmp_path: Path):
-    async with john(tmp_path) as scene:
-        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
-        found = await steps.service_ids(scene, scene.site)
-        assert [*found] == [*CAMERAS]
-        for name, service_id in found.items():
-            assert await _row(page, service_id) == f"{name} ver. 1.0"
-            assert await page.locator(f"#service-{service_id} .red").inner_text() == ""
-        await page.goto(f"/sites/{scene.site}/clients")
-        assert (
-            await page.locator("main .red").all_inner_texts()
-            == [""] * await page.locator("main .red").count()
-        )
-
-
-async def _apply(page: Any, site_id: int, hostname: str) -> None:
-    """Apply the structure of a service to its site, on the page."""
-    await page.goto(f"/sites/{site_id}")
-    await page.get_by_role("link", name=f"Open {hostname}").click()
-    await page.get_by_role("link", name="structure", exact=True).click()
-    await page.get_by_role("button", name="apply structure to the site").click()
-    await page.get_by_text("The structure was applied to the site.").wait_for()
-
-
-async def test_svc_16_apply_structure(tmp_path: Path):
-    async with john(tmp_path, cameras=1) as scene:
-        program = await steps.program_of(scene, "Alison")
-        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
-        device = await _newcomer(scene, page, "Newcomer", RENAMED, "4.1")
-        assert device.status is ServiceStatus.SITE_STRUCTURE_MISMATCH
-        breaks = [*map(steps.interruptions, (device, program, *scene.devices))]
-        await _apply(page, scene.site, "Newcomer")
-        found = await steps.service_ids(scene, scene.site)
-        await until(lambda: device.status is ServiceStatus.ONLINE)  # by itself
-        await _until_row(page, found["Newcomer"], "Newcomer ver. 4.1")
-        assert await shows(page, "#access .roles") == "administrator, Operator, User"
-        await until(lambda: all(breaks))  # every endpoint connected anew
-        await until(lambda: program.status is ClientStatus.ONLINE)
-        await until(lambda: scene.devices[0].status == 5)
-        await until(lambda: [one.online for one in program.services] == [False, True])
-
-
-async def test_svc_17_apply_and_the_others(tmp_path: Path):
-    async with john(tmp_path, cameras=1) as scene:
-        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
-        uri, password = await steps.client_account(page, scene.site, "Alison")
-        program = await scene.world.program(uri, password)
-        await until(lambda: program.status is ClientStatus.ONLINE)
-        found = await steps.service_ids(scene, scene.site)
-
-        same_type = await _newcomer(scene, page, "Renamed", RENAMED, "4.1")
-        await _apply(page, scene.site, "Renamed")
-        await _until_row(page, found["Entrance"], "Entrance ver. 1.0 site structure mismatch")
-        await until(lambda: scene.devices[0].status == 5)
-        await until(lambda: program.status is ClientStatus.ONLINE)
-
-        other = await _newcomer(scene, page, "Foreign", OTHER, "5.0")
-        await _apply(page, scene.site, "Foreign")
-        await until(lambda: other.status is ServiceStatus.ONLINE)
-        conflict = "RTX-5 ( Cold Vision ) ver. {} service type conflict"
-        found = await steps.service_ids(scene, scene.site)
-        await _until_row(page, found["Entrance"], f"Entrance {conflict.format('1.0')}")
-        await _until_row(page, found["Renamed"], f"Renamed {conflict.format('4.1')}")
-        assert await _row(page, found["Foreign"]) == "Foreign ver. 5.0"
-        await until(lambda: scene.devices[0].status == 6)
-        await until(lambda: same_type.status == 6)
-        await until(lambda: program.status == 5)
-        # Rights went with the old type; given again, the client's own type is red in its row.
-        await scene.give("Alison", "SITE_1", "User")
-        await page.goto(f"/sites/{scene.site}/clients")
-        await until_shown(page, "#clients", "RTX-5 ( Cold Vision )")
-        await scene.world.picture(page, "svc-17")
-        assert "RTX-5 ( Cold Vision )" in " ".join(
-            await page.locator("#clients .red").all_inner_texts()
-        )
-        assert program.status == 5
-
-
-async def test_svc_18_combined_status(tmp_path: Path):
-    async with john(tmp_path, cameras=1) as scene:
-        page = await scene.world.signed_in("john", f"/sites/{scene.site}")
-        device = await _newcomer(scene, page, "Newcomer", OTHER, "4.0")
-        found = await steps.service_ids(scene, scene.site)
-        await page.get_by_role("link", name="enable / disable").nth(0).click()
-        await page.locator("#services").get_by_role("button", name="disable", exact=True).click()
-        red = page.locator(f"#service-{found['Newcomer']} > .row .red")
-        await until_shown(page, f"#service-{found['Newcomer']} > .row", "disabled")
-        assert await red.inner_text() == "service type conflict; disabled"
-        await _add_service(page, scene.site, "Fresh")
-        fresh = (await steps.service_ids(scene, scene.site))["Fresh"]
-        send = f"/sites/{scene.site}/services/{fresh}/enabled"
-        assert await command(page, send, enabled=0) == 303
-        await until_shown(page, f"#service-{fresh} .row", "service type undefined; disabled")
-        assert device.status is ServiceStatus.SERVICE_TYPE_CONFLICT
