@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway.cli.ctl_call import (
     DEFAULT_URL,
+    EXIT_REFUSED,
     EXIT_USAGE,
     TOKEN_VARIABLE,
     URL_VARIABLE,
@@ -21,11 +22,14 @@ from gateway.cli.ctl_call import (
     find_token,
     read_secret,
 )
-from gateway.cli.ctl_verbs import VERBS, Argument, Verb
+from gateway.cli.ctl_verbs import VERBS
+from gateway.cli.ctl_words import Argument, Verb
 
 CODE_FILES = ("var/setup-code", "/var/lib/softnet-gateway/setup-code")
 """Where the daemon leaves the setup code, beside its token."""
-TIMES = frozenset({"last_login_at", "at", "since", "expires_at", "last_used_at"})
+TIMES = frozenset({"last_login_at", "at", "since", "created_at", "expires_at", "last_used_at"})
+NAMES = ("name", "hostname", "user", "site", "description", "key")
+"""What an object inside a list is told by; the first that it has."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,6 +41,8 @@ def main(arguments: Sequence[str]) -> int:
         gateway = Gateway(options.url, find_token(options.token_file) if verb.needs_token else "")
         answer = _perform(verb, gateway, values)
         _show(verb, answer, values, as_json=options.json)
+        if verb.sound and not answer.get(verb.sound):
+            return EXIT_REFUSED
     except CtlFault as fault:
         print(f"softnet-gateway ctl: {fault}", file=sys.stderr)
         return fault.code
@@ -92,15 +98,16 @@ def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
 
 
 def _values(verb: Verb, options: argparse.Namespace) -> dict[str, Any]:
-    """Return the arguments, with the password in the place of its file."""
+    """Return the arguments, with each secret in the place of its file."""
     values = {argument.key: getattr(options, argument.key) for argument in verb.arguments}
     if verb.name == "claim" and not values["code"]:
         values["code"] = _setup_code(options.token_file)
-    if any(argument.secret for argument in verb.arguments):
-        file = values.pop("password_file")
-        # A camera without a user name asks for no login.
-        wants = verb.noun != "camera" or bool(values.get("user"))
-        values["password"] = read_secret(file, "Password") if wants else None
+    for argument in verb.arguments:
+        if argument.secret:
+            file, name = values.pop(argument.key), argument.key.removesuffix("_file")
+            # A camera without a user name asks for no login.
+            wants = verb.noun != "camera" or bool(values.get("user"))
+            values[name] = read_secret(file, name.capitalize()) if wants else None
     if verb.noun == "token" and verb.name == "add" and values["scope"] is None:
         values["scope"] = "read"
     return values
@@ -133,8 +140,10 @@ def _show(verb: Verb, answer: Any, values: Mapping[str, Any], *, as_json: bool) 
         _write(answer, values.get("output"))
     elif as_json:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
-    elif isinstance(answer, dict) and "items" in answer:
-        _table(verb.columns, answer["items"])
+    elif isinstance(answer, dict) and verb.rows in answer:
+        for word in answer.get("hindrances", ()):
+            print(f"! {word}")
+        _table(verb.columns, answer[verb.rows])
     elif verb.columns and isinstance(answer, dict):
         _facts(verb.columns, answer)
     else:
@@ -185,6 +194,16 @@ def _cell(item: Mapping[str, Any], column: str) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(str(one) for one in value) or "-"
+        return ", ".join(_printable(_named(one)) for one in value) or "-"
+    return _printable(str(value))
+
+
+def _named(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return str(next((value[name] for name in NAMES if value.get(name)), value.get("id", "?")))
+    return str(value)
+
+
+def _printable(text: str) -> str:
     # What a device or a user is called must not command the terminal.
-    return "".join(char if char.isprintable() else "?" for char in str(value))
+    return "".join(char if char.isprintable() else "?" for char in text)

@@ -2,65 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
-from gateway.cli.ctl_call import Gateway
-
-Body = Callable[[Gateway, Mapping[str, Any]], dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """One argument of a verb; names that begin with -- are options.
-
-    `kind` is int, str or bool; `secret` asks for a password instead of taking it as a word.
-    """
-
-    name: str
-    help: str = ""
-    kind: type = str
-    optional: bool = False
-    many: bool = False
-    choices: tuple[str, ...] = ()
-    secret: bool = False
-
-    @property
-    def key(self) -> str:
-        """Return the name under which its value is kept."""
-        return self.name.lstrip("-").replace("-", "_")
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """One thing to do: the request it makes, and the columns of its answer."""
-
-    noun: str
-    name: str
-    help: str
-    method: str
-    path: str
-    arguments: tuple[Argument, ...] = ()
-    body: Body | None = None
-    columns: tuple[str, ...] = ()
-    needs_token: bool = True
-    query: tuple[str, ...] = ()
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    binary: bool = False
-
-
-def _id(name: str, words: str = "") -> Argument:
-    return Argument(name, words or f"id of the {name}", int)
-
-
-def _given(*names: str) -> Body:
-    """Return a body of the arguments of these names that were given."""
-
-    def body(_: Gateway, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: values[name] for name in names if values.get(name) is not None}
-
-    return body
+from gateway.cli.ctl_call import EXIT_NOT_FOUND, CtlFault, Gateway
+from gateway.cli.ctl_people import PEOPLE
+from gateway.cli.ctl_words import Argument, Verb, given, number, switch
 
 
 def find_user(gateway: Gateway, site: int, wanted: str) -> int:
@@ -75,8 +22,6 @@ def find_user(gateway: Gateway, site: int, wanted: str) -> int:
 
 
 def _none(what: str, wanted: str) -> int:
-    from gateway.cli.ctl_call import EXIT_NOT_FOUND, CtlFault
-
     raise CtlFault(f"There is no {what} {wanted!r} here.", EXIT_NOT_FOUND)
 
 
@@ -108,8 +53,13 @@ def _camera_body(_: Gateway, values: Mapping[str, Any]) -> dict[str, Any]:
     return body
 
 
-_SITE, _DOMAIN, _SERVICE = _id("site"), _id("domain"), _id("service")
-_USER, _CLIENT, _DEVICE, _OWNER = _id("user"), _id("client"), _id("device"), _id("owner")
+_SITE, _DOMAIN, _SERVICE = number("site"), number("domain"), number("service")
+_USER, _CLIENT, _DEVICE, _OWNER = (
+    number("user"),
+    number("client"),
+    number("device"),
+    number("owner"),
+)
 _ON_SITE = Argument("user", "name or id of the user")
 _PASSWORD = Argument("--password-file", "file with the password; - for standard input", secret=True)
 _SECONDS = Argument("ping_period", "10 to 300 seconds, or 0 for the endpoint's own", int)
@@ -124,35 +74,24 @@ _CAMERAS = ("device_id", "name", "state", "reason", "viewers", "address", "site_
 _SHOWN = ("id", "uri", "password")
 
 
-def _switch(
-    noun: str, path: str, argument: Argument, names: tuple[str, str], key: str, words: str
-) -> tuple[Verb, Verb]:
-    """Return the two verbs that switch something on and off."""
-    on, off = names
-    return (
-        Verb(noun, on, f"{on} {words}", "PUT", path, (argument,), fixed={key: True}),
-        Verb(noun, off, f"{off} {words}", "PUT", path, (argument,), fixed={key: False}),
-    )
-
-
 VERBS: tuple[Verb, ...] = (
     Verb("owner", "list", "list all accounts", "GET", "/owners", columns=_OWNERS),
     Verb("owner", "add", "create an account", "POST", "/owners", (
         Argument("account_name"), Argument("full_name"),
         Argument("--authority", choices=("consumer", "provider", "administrator")), _PASSWORD,
-    ), _given("account_name", "full_name", "authority", "password"), _OWNERS),
+    ), given("account_name", "full_name", "authority", "password"), _OWNERS),
     Verb("owner", "claim", "make the first owner of a box that has none", "POST", "/setup", (
         Argument("account_name"), Argument("full_name"),
         Argument("--code", "setup code of the label or console"), _PASSWORD,
-    ), _given("account_name", "full_name", "code", "password"), _OWNERS, needs_token=False),
+    ), given("account_name", "full_name", "code", "password"), _OWNERS, needs_token=False),
     Verb("owner", "set-password", "set an account's password", "POST", "/owners/{owner}/password",
-         (_OWNER, _PASSWORD), _given("password")),
-    *_switch("owner", "/owners/{owner}/enabled", _OWNER, ("enable", "disable"), "enabled",
+         (_OWNER, _PASSWORD), given("password")),
+    *switch("owner", "/owners/{owner}/enabled", _OWNER, ("enable", "disable"), "enabled",
              "an account"),
     Verb("owner", "set-authority", "give an account another role on the server", "PUT",
          "/owners/{owner}/authority",
          (_OWNER, Argument("authority", choices=("consumer", "provider", "administrator"))),
-         _given("authority"), _OWNERS),
+         given("authority"), _OWNERS),
     Verb("owner", "delete", "delete an account with all its domains", "DELETE", "/owners/{owner}",
          (_OWNER,)),
     Verb("domain", "list", "list domains", "GET", "/domains", (
@@ -160,9 +99,11 @@ VERBS: tuple[Verb, ...] = (
         query=("owner_id",)),
     Verb("domain", "add", "create a domain", "POST", "/domains", (
         Argument("name", optional=True), Argument("--owner-id", "whose it shall be", int),
-    ), _given("name", "owner_id"), _DOMAINS),
+    ), given("name", "owner_id"), _DOMAINS),
+    Verb("domain", "show", "show a domain", "GET", "/domains/{domain}", (_DOMAIN,),
+         columns=_DOMAINS),
     Verb("domain", "rename", "rename a domain", "PUT", "/domains/{domain}/name",
-         (_DOMAIN, Argument("name")), _given("name"), _DOMAINS),
+         (_DOMAIN, Argument("name")), given("name"), _DOMAINS),
     Verb("domain", "delete", "delete a domain with all that is in it", "DELETE",
          "/domains/{domain}", (_DOMAIN,)),
     Verb("site", "list", "list the sites of a domain", "GET", "/domains/{domain}/sites",
@@ -170,17 +111,17 @@ VERBS: tuple[Verb, ...] = (
     Verb("site", "add", "create a blank site", "POST", "/domains/{domain}/sites", (
         _DOMAIN, Argument("description", optional=True),
         Argument("--kind", choices=("single", "multi")),
-    ), _given("description", "kind"), _SITES),
+    ), given("description", "kind"), _SITES),
     Verb("site", "show", "show a site", "GET", "/sites/{site}", (_SITE,), columns=_SITES),
     Verb("site", "describe", "give a site another description", "PUT",
-         "/sites/{site}/description", (_SITE, Argument("description")), _given("description"),
+         "/sites/{site}/description", (_SITE, Argument("description")), given("description"),
          _SITES),
-    *_switch("site", "/sites/{site}/enabled", _SITE, ("enable", "disable"), "enabled", "a site"),
+    *switch("site", "/sites/{site}/enabled", _SITE, ("enable", "disable"), "enabled", "a site"),
     Verb("site", "make-multi", "set a blank site as multi-service site", "PUT",
          "/sites/{site}/multi", (_SITE,)),
-    *_switch("site", "/sites/{site}/guests", _SITE, ("allow-guests", "deny-guests"), "allowed",
+    *switch("site", "/sites/{site}/guests", _SITE, ("allow-guests", "deny-guests"), "allowed",
              "on a site"),
-    *_switch("site", "/sites/{site}/implicit-users", _SITE, ("allow-implicit", "deny-implicit"),
+    *switch("site", "/sites/{site}/implicit-users", _SITE, ("allow-implicit", "deny-implicit"),
              "allowed", "users on a site without roles"),
     Verb("site", "delete", "delete a site with its services and clients", "DELETE",
          "/sites/{site}", (_SITE,)),
@@ -188,16 +129,16 @@ VERBS: tuple[Verb, ...] = (
          (_SITE,), columns=_SERVICES),
     Verb("service", "add", "add a service to a multi-service site", "POST",
          "/sites/{site}/services", (_SITE, Argument("hostname", optional=True)),
-         _given("hostname"), _SERVICES),
+         given("hostname"), _SERVICES),
     Verb("service", "generate-password", "draw a password and show it once", "POST",
          "/services/{service}/password", (_SERVICE,), columns=_SHOWN),
     Verb("service", "rename", "give a service another hostname", "PUT",
-         "/services/{service}/hostname", (_SERVICE, Argument("hostname")), _given("hostname"),
+         "/services/{service}/hostname", (_SERVICE, Argument("hostname")), given("hostname"),
          _SERVICES),
-    *_switch("service", "/services/{service}/enabled", _SERVICE, ("enable", "disable"), "enabled",
+    *switch("service", "/services/{service}/enabled", _SERVICE, ("enable", "disable"), "enabled",
              "a service"),
     Verb("service", "ping-period", "set the ping period", "PUT",
-         "/services/{service}/ping-period", (_SERVICE, _SECONDS), _given("ping_period")),
+         "/services/{service}/ping-period", (_SERVICE, _SECONDS), given("ping_period")),
     Verb("service", "apply-structure", "rebuild the site from this service", "POST",
          "/services/{service}/apply-structure", (_SERVICE,), columns=_SITES),
     Verb("service", "delete", "delete a service", "DELETE", "/services/{service}", (_SERVICE,)),
@@ -205,11 +146,16 @@ VERBS: tuple[Verb, ...] = (
          (_DOMAIN,), columns=_USERS),
     Verb("user", "add", "create a private user", "POST", "/domains/{domain}/users", (
         _DOMAIN, Argument("name"), Argument("--dedicated", "only explicit rights", bool),
-    ), _given("name", "dedicated"), _USERS),
+    ), given("name", "dedicated"), _USERS),
+    Verb("user", "edit", "set name and marks of a user; what is not given is taken away", "PUT",
+         "/users/{user}", (
+             _USER, Argument("name", optional=True), Argument("--disabled", kind=bool),
+             Argument("--dedicated", "only explicit rights", bool),
+         ), given("name", "disabled", "dedicated"), _USERS),
     Verb("user", "rename", "rename a user", "PUT", "/users/{user}/name", (_USER, Argument("name")),
-         _given("name"), _USERS),
-    *_switch("user", "/users/{user}/enabled", _USER, ("enable", "disable"), "enabled", "a user"),
-    *_switch("user", "/users/{user}/dedicated", _USER, ("dedicate", "undedicate"), "dedicated",
+         given("name"), _USERS),
+    *switch("user", "/users/{user}/enabled", _USER, ("enable", "disable"), "enabled", "a user"),
+    *switch("user", "/users/{user}/dedicated", _USER, ("dedicate", "undedicate"), "dedicated",
              "a user"),
     Verb("user", "delete", "delete a user with its clients", "DELETE", "/users/{user}", (_USER,)),
     Verb("user", "rights", "list who may do what on a site", "GET", "/sites/{site}/rights",
@@ -232,7 +178,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("client", "generate-password", "draw a password and show it once", "POST",
          "/clients/{client}/password", (_CLIENT,), columns=_SHOWN),
     Verb("client", "ping-period", "set the ping period", "PUT", "/clients/{client}/ping-period",
-         (_CLIENT, _SECONDS), _given("ping_period")),
+         (_CLIENT, _SECONDS), given("ping_period")),
     Verb("client", "delete", "delete a client", "DELETE", "/clients/{client}", (_CLIENT,)),
     Verb("camera", "found", "list cameras on the LAN that nobody adopted", "GET", "/cameras/found",
          columns=("identity", "name", "maker", "model", "address", "driver", "present")),
@@ -246,30 +192,26 @@ VERBS: tuple[Verb, ...] = (
         Argument("name"), Argument("--user", "user name at the camera"), _PASSWORD,
     ), _camera_body, _CAMERAS),
     Verb("camera", "rename", "rename a camera", "PUT", "/cameras/{device}/name",
-         (_DEVICE, Argument("name")), _given("name"), _CAMERAS),
+         (_DEVICE, Argument("name")), given("name"), _CAMERAS),
     Verb("camera", "credentials", "use another login for a camera", "PUT",
          "/cameras/{device}/credentials",
          (_DEVICE, Argument("--user", "user name at the camera"), _PASSWORD),
-         _given("user", "password"), _CAMERAS),
+         given("user", "password"), _CAMERAS),
     Verb("camera", "snapshot", "fetch the present picture", "GET", "/cameras/{device}/snapshot",
          (_DEVICE, Argument("--output", "file to write; else standard output")), binary=True),
     Verb("camera", "forget", "let go of a camera", "DELETE", "/cameras/{device}", (_DEVICE,)),
     Verb("session", "list", "list what is being watched now", "GET", "/sessions",
          columns=("id", "user", "camera", "port", "mode", "since", "octets")),
     Verb("session", "end", "end a session now", "POST", "/sessions/end", (Argument("session"),),
-         _given("session")),
-    Verb("audit", "list", "list what was done, newest first", "GET", "/audit", (
-        Argument("--limit", "rows", int), Argument("--before", "older than this row", int),
-        Argument("--action"), Argument("--object"),
-    ), columns=("id", "at", "actor_id", "address", "action", "object", "detail", "outcome"),
-        query=("limit", "before", "action", "object")),
+         given("session")),
     Verb("token", "list", "list the tokens of programs", "GET", "/tokens",
          columns=("id", "name", "scopes", "expires_at", "last_used_at")),
     Verb("token", "add", "create a token and show it once", "POST", "/tokens", (
         Argument("name"), Argument("--scope", choices=("read", "manage", "administer")),
         Argument("--days", "life in days; none: no end", int),
-    ), _given("name", "scope", "days"), ("id", "token")),
-    Verb("token", "delete", "make a token void", "DELETE", "/tokens/{token}", (_id("token"),)),
+    ), given("name", "scope", "days"), ("id", "token")),
+    Verb("token", "delete", "make a token void", "DELETE", "/tokens/{token}", (number("token"),)),
     Verb("status", "show", "show the box in numbers", "GET", "/status",
          columns=("version", "cameras", "online", "found", "sessions")),
+    *PEOPLE,
 )  # fmt: skip
