@@ -1,295 +1,337 @@
-"""The data path against a direct connection on loopback: `python -m bench relay`.
+"""Our relays against haproxy, socat and a direct connection: `python -m bench.relay`.
 
-Each figure is shown and appended to bench/results/relay.jsonl. Both ends are programs of their own
-with light work (sendfile from memory, receive without copying), so the figures are the relay's and
-the kernel's. Takes about half a minute; compare runs on a quiet machine.
+All of them in one network namespace, in shuffled order within each repetition, under the load of
+bench/load.c: streams of an RTSP camera that a client plays. Ours are those of bench/ours.py: the
+rendezvous relay, the tunnel of a camera, and that tunnel behind our own relay. For each measure
+one line of JSON is printed and appended to bench/results/relay.jsonl, with its bar and whether it
+is met. Ratios are medians of the ratios within one repetition; CPU is that of all processes of a
+relay. Takes about eight minutes; --only names single measures.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import signal
-import socket
+import random
 import statistics
-import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bench.figures import Figure, Record
+from bench.contenders import (
+    DIRECT,
+    GENERATOR_CORE,
+    HAPROXY,
+    RELAY_CORE,
+    SOCAT,
+    SPLICE,
+    Camera,
+    Client,
+    Relay,
+    build,
+    small_segments,
+)
+from bench.figures import RESULTS, machine, rounded
+from bench.ours import KINDS
+from bench.scenes import verify
 from bench.stage import alone
 
-HOST = "127.0.0.1"
-BLOCK = 1 << 20
-STREAMS, FRAME, FRAME_SECONDS = 20, 20_000, 0.04  # 4 Mbit/s each
-SETUP_PROCESSES = 8
-IDLE_PAIRS = 1_000
-_TICK = os.sysconf("SC_CLK_TCK")
+MEASURES = ("bulk", "small", "streams", "setup", "idle", "stall", "busy", "verify")
+PEERS = (DIRECT, HAPROXY, SPLICE, SOCAT)
+STREAMS, BUSY_STREAMS = 100, 20
+STREAM_OCTETS = 4e6 / 8
+"""What a stream of 4 Mbit/s carries in a second."""
+AT_ONCE = 32
+IDLE = 5_000
+IDLE_BAR, SETUP_BAR, STALL_BAR = 1_200, 2_500, 1.0
+BUSY = 0.5
+BUSY_NOISE = 1.2
+"""The p99 of two equal runs differs by that much on a quiet machine of two cores."""
+
+Rows = dict[str, list[dict[str, Any]]]
 
 
-@contextlib.contextmanager
-def forked(work: Callable[..., None], *arguments: object) -> Iterator[int]:
-    """Run a function in a process of its own until the block ends."""
-    child = os.fork()
-    if not child:
-        try:
-            work(*arguments)
-        finally:
-            os._exit(0)
-    try:
-        yield child
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One measure of one relay; `at_least` and `at_most` are its bar."""
 
+    measure: str
+    relay: str
+    value: float
+    unit: str
+    at_least: float | None = None
+    at_most: float | None = None
+    more: dict[str, Any] | None = None
 
-def camera(listening: socket.socket) -> None:
-    """Serve each connection by its first octet: bulk, paced, short answer, or nothing."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    while True:
-        sock, _ = listening.accept()
-        kind = sock.recv(16)[:1]
-        if kind == b"S":
-            sock.send(b"!")
-            sock.close()
-        elif kind == b"I":
-            idle.append(sock)
-            sock.send(b"!")
-        elif os.fork() == 0:
-            with contextlib.suppress(OSError):
-                pour(sock) if kind == b"B" else pace(sock)
-            os._exit(0)
-        else:
-            sock.close()
+    @property
+    def met(self) -> bool | None:
+        """Whether the bar is reached; None where there is none."""
+        if self.at_least is None and self.at_most is None:
+            return None
+        low = self.at_least is None or self.value >= self.at_least
+        return low and (self.at_most is None or self.value <= self.at_most)
 
-
-idle: list[socket.socket] = []
-
-
-def pour(sock: socket.socket) -> None:
-    memory = os.memfd_create("bulk")
-    os.write(memory, bytes(BLOCK))
-    while True:
-        at = 0
-        while at < BLOCK:
-            at += os.sendfile(sock.fileno(), memory, at, BLOCK - at)
-
-
-def pace(sock: socket.socket) -> None:
-    """A frame every 40 ms in RTP-sized writes; each begins with the moment it was sent."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    due = time.monotonic()
-    while True:
-        due += FRAME_SECONDS
-        time.sleep(max(0.0, due - time.monotonic()))
-        frame = memoryview(f"{time.monotonic():020.9f}".encode() + bytes(FRAME - 20))
-        for at in range(0, FRAME, 1432):
-            sock.sendall(frame[at : at + 1432])
-
-
-def dial(port: int, kind: bytes) -> socket.socket:
-    sock = socket.create_connection((HOST, port), 10)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.sendall(kind * 16)
-    return sock
-
-
-def bulk(port: int, seconds: float) -> float:
-    """Return MB/s of one download."""
-    count = 0
-    with dial(port, b"B") as sock:
-        buffer = bytearray(BLOCK)
-        began = time.monotonic()
-        while time.monotonic() - began < seconds:
-            count += sock.recv_into(buffer, 0, socket.MSG_TRUNC)
-        return count / (time.monotonic() - began) / 1e6
-
-
-def paced(port: int, seconds: float) -> tuple[float, list[float]]:
-    """Return the share of frames that came, and the sorted delays of their last octet in ms."""
-    delays: list[float] = []
-    ready_read, ready_write = os.pipe()
-    readers = []
-    for _ in range(STREAMS):
-        child = os.fork()
-        if not child:
-            mine: list[float] = []
-            with contextlib.suppress(OSError):
-                sock = dial(port, b"P")
-                end = time.monotonic() + seconds
-                while time.monotonic() < end:
-                    frame = b""
-                    while len(frame) < FRAME:
-                        frame += sock.recv(FRAME - len(frame))
-                    mine.append((time.monotonic() - float(frame[:20])) * 1000)
-            for at in range(0, len(mine), 100):
-                line = json.dumps(mine[at : at + 100]) + "\n"
-                os.write(ready_write, line.encode())
-            os._exit(0)
-        readers.append(child)
-    os.close(ready_write)
-    with os.fdopen(ready_read) as lines:
-        for line in lines:
-            delays += json.loads(line)
-    for child in readers:
-        os.waitpid(child, 0)
-    return len(delays) / (STREAMS * seconds / FRAME_SECONDS), sorted(delays)
-
-
-def setup(port: int, seconds: float) -> float:
-    """Return connections a second: connect, 16 octets up, one back, close."""
-    ends, begins = os.pipe()
-    children = []
-    for _ in range(SETUP_PROCESSES):
-        child = os.fork()
-        if not child:
-            count, end = 0, time.monotonic() + seconds
-            with contextlib.suppress(OSError):
-                while time.monotonic() < end:
-                    with dial(port, b"S") as sock:
-                        count += len(sock.recv(1))
-            os.write(begins, f"{count}\n".encode())
-            os._exit(0)
-        children.append(child)
-    os.close(begins)
-    with os.fdopen(ends) as lines:
-        total = sum(map(int, lines))
-    for child in children:
-        os.waitpid(child, 0)
-    return total / seconds
-
-
-class Relay:
-    """`python -m gateway.relay` in front of the camera."""
-
-    def __init__(self, upstream: int) -> None:
-        with socket.create_server((HOST, 0)) as free:
-            self.port = free.getsockname()[1]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gateway.relay", "--listen", f"{HOST}:{self.port}",
-             "--upstream", f"{HOST}:{upstream}"],
-            cwd=Path(__file__).parents[1],
-        )  # fmt: skip
-        end = time.monotonic() + 10
-        while time.monotonic() < end:
-            try:
-                dial(self.port, b"S").close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        self.processes = [self.process.pid, *map(int, children.split())]
-
-    def cpu(self) -> float:
-        """Return CPU seconds of both processes."""
-        total = 0
-        for process in self.processes:
-            fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / _TICK
-
-    def memory(self) -> dict[int, int]:
-        """Return proportional octets of each process."""
-        found = {}
-        for process in self.processes:
-            for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    found[process] = int(line.split()[1]) * 1024
+    def line(self) -> dict[str, Any]:
+        """Return it as one JSON object."""
+        found: dict[str, Any] = {"measure": self.measure, "relay": self.relay}
+        found |= {"value": rounded(self.value), "unit": self.unit}
+        found |= {} if self.at_least is None else {"at_least": self.at_least}
+        found |= {} if self.at_most is None else {"at_most": self.at_most}
+        found |= {} if self.met is None else {"met": self.met}
+        for name, value in (self.more or {}).items():
+            found[name] = rounded(value) if isinstance(value, float) else value
         return found
 
-    def close(self) -> None:
-        self.process.terminate()
-        self.process.wait(10)
+
+class Bench:
+    """One run."""
+
+    def __init__(self, folder: Path, seconds: float, repetitions: int) -> None:
+        self._folder = folder
+        self._seconds = seconds
+        self._repetitions = repetitions
+        self._load = build(folder)
+
+    def run(self, measures: Sequence[str]) -> Iterator[Finding]:
+        """Yield what is found, measure by measure."""
+        for measure in measures:
+            print(f"{measure} ...", file=sys.stderr, flush=True)
+            yield from getattr(self, f"_{measure}")()
+
+    def _rounds(
+        self, names: Sequence[str], camera: Camera, one: Callable[[Relay], dict[str, Any]],
+        times: int, *, pin: bool = False,
+    ) -> Rows:  # fmt: skip
+        """Have every relay measured once in each round, all of them running all the time."""
+        rows: Rows = defaultdict(list)
+        with ExitStack() as stack:
+            relays = []
+            for name in names:
+                relays.append(Relay(name, camera.address, self._folder))
+                stack.callback(relays[-1].close)
+            if pin:
+                camera.pin({GENERATOR_CORE})
+                for relay in relays:
+                    relay.pin({RELAY_CORE})
+            for _ in range(times):
+                for relay in random.sample(relays, len(relays)):
+                    rows[relay.name].append(one(relay))
+        return rows
+
+    def _client(self, what: str, relay: Relay, *words: object, pin: bool = False) -> dict[str, Any]:
+        with Client(self._load, what, relay, *words, pin=pin) as client:
+            return client.result
+
+    def _with_camera(self, work: Callable[[Camera], Rows]) -> Rows:
+        camera = Camera(self._load)
+        try:
+            return work(camera)
+        finally:
+            camera.close()
+
+    # -- the measures
+
+    def _bulk(self) -> Iterator[Finding]:
+        rows = self._with_camera(
+            lambda camera: self._rounds((*PEERS, *KINDS), camera, self._one_bulk, self._repetitions)
+        )
+        yield from self._compare_bulk("bulk", rows, 0.95)
+
+    def _small(self) -> Iterator[Finding]:
+        if os.geteuid():
+            print("small segments need a link of their own, and that root", file=sys.stderr)
+            return
+        with small_segments() as (process, host):
+            camera = Camera(self._load, host, process)
+            try:
+                names = (HAPROXY, SPLICE, *KINDS)
+                rows = self._rounds(names, camera, self._one_bulk, self._repetitions)
+            finally:
+                camera.close()
+        yield from self._compare_bulk("small", rows, 1.1)
+
+    def _one_bulk(self, relay: Relay) -> dict[str, Any]:
+        row = self._client("bulk", relay, self._seconds)
+        return {**row, "cpu_GB": row["cpu"] / (row["octets"] / 1e9)}
+
+    def _compare_bulk(self, measure: str, rows: Rows, bar: float) -> Iterator[Finding]:
+        for name in rows:
+            more = {
+                "MB_s": _median(rows[name], "rate"),
+                "cpu_s_GB": _median(rows[name], "cpu_GB"),
+                "of": SPLICE,
+            }
+            ours = name in KINDS
+            rate = _ratio(rows, name, SPLICE, "rate")
+            yield Finding(
+                f"{measure} rate", name, rate, "ratio", at_least=bar if ours else None, more=more
+            )
+            if ours:
+                cost = _ratio(rows, name, SPLICE, "cpu_GB")
+                most = 1.0 if measure == "bulk" else None
+                yield Finding(f"{measure} CPU", name, cost, "ratio", at_most=most, more=more)
+
+    def _streams(self) -> Iterator[Finding]:
+        def one(relay: Relay) -> dict[str, Any]:
+            row = self._client("paced", relay, self._seconds, STREAMS, pin=True)
+            return {**row, "percent": 100 * row["cpu"] / row["seconds"]}
+
+        rows = self._with_camera(
+            lambda camera: self._rounds((*PEERS, *KINDS), camera, one, self._repetitions, pin=True)
+        )
+        for name, found in rows.items():
+            more: dict[str, Any] = {
+                key: _median(found, key) for key in ("percent", "p50_us", "p99_us", "came")
+            }
+            if name == DIRECT:
+                yield Finding("100 streams CPU", name, 0.0, "ratio", more=more)
+                continue
+            more["of_splice"] = _ratio(rows, name, SPLICE, "percent")
+            ratio = _ratio(rows, name, HAPROXY, "percent")
+            most = 1.0 if name in KINDS else None
+            yield Finding(
+                "100 streams CPU", name, ratio, "ratio", at_most=most, more={**more, "of": HAPROXY}
+            )
+
+    def _setup(self) -> Iterator[Finding]:
+        def one(relay: Relay) -> dict[str, Any]:
+            row = self._client("setup", relay, self._seconds, AT_ONCE)
+            played = self._client("play", relay, self._seconds, AT_ONCE)
+            return {**row, "cpu_us": row["cpu"] / max(1, row["done"]) * 1e6, "play": played["rate"]}
+
+        rows = self._with_camera(
+            lambda camera: self._rounds((*PEERS, *KINDS), camera, one, self._repetitions)
+        )
+        for name, found in rows.items():
+            more = {key: _median(found, key) for key in ("p99_us", "cpu_us", "play")}
+            more["failed"] = sum(row["failed"] for row in found)
+            least = SETUP_BAR if name in KINDS else None
+            yield Finding("set-up", name, _median(found, "rate"), "1/s", at_least=least, more=more)
+
+    def _idle(self) -> Iterator[Finding]:
+        def one(relay: Relay) -> dict[str, Any]:
+            self._client("play", relay, 0.3, AT_ONCE)  # what is allocated once is there before
+            time.sleep(0.5)
+            before = relay.memory()
+            with Client(self._load, "idle", relay, IDLE, pin=False) as client:
+                time.sleep(1.0)
+                held = client.result["held"]
+                parts = [b - a for a, b in zip(before, relay.memory(), strict=True)]
+                began = relay.cpu()
+                time.sleep(1.0)
+                busy = relay.cpu() - began
+            return {"held": held, "idle_cpu": busy, "each": sum(parts) / max(1, held),
+                    "parts": [round(part / max(1, held)) for part in parts]}  # fmt: skip
+
+        rows = self._with_camera(lambda camera: self._rounds((HAPROXY, *KINDS), camera, one, 1))
+        for name, (row,) in rows.items():
+            more = {"held": row["held"], "processes": row["parts"], "cpu_s": row["idle_cpu"]}
+            most = IDLE_BAR if name in KINDS else None
+            yield Finding("idle", name, row["each"], "octets", at_most=most, more=more)
+
+    def _stall(self) -> Iterator[Finding]:
+        def run(camera: Camera) -> Rows:
+            return self._rounds(
+                (*PEERS, *KINDS), camera,
+                lambda relay: self._client("stall", relay, *camera.address), 3,
+            )  # fmt: skip
+
+        rows = self._with_camera(run)
+        without = _median(rows[DIRECT], "held")
+        for name, found in rows.items():
+            held = max(row["held"] for row in found) - without
+            most = STALL_BAR if name in KINDS else None
+            yield Finding(
+                "stalled client", name, held / STREAM_OCTETS, "s of video", at_most=most,
+                more={"held_octets": held},
+            )  # fmt: skip
+
+    def _busy(self) -> Iterator[Finding]:
+        """Pictures while the event loop is busy; haproxy beside the same burner is the control."""
+        rows: Rows = defaultdict(list)
+        camera = Camera(self._load)
+        try:
+            for _ in range(self._repetitions):
+                for name in random.sample((HAPROXY, *KINDS), 4):
+                    for share in random.sample((0.0, BUSY), 2):
+                        row = self._one_busy(name, share, camera)
+                        rows[f"{name} busy" if share else name].append(row)
+        finally:
+            camera.close()
+        control = [_median(rows[name], "p99_us") for name in (HAPROXY, f"{HAPROXY} busy")]
+        for name in KINDS:
+            quiet, busy = (_median(rows[key], "p99_us") for key in (name, f"{name} busy"))
+            yield Finding(
+                "p99 with a busy loop", name, busy / max(quiet, *control), "ratio",
+                at_most=BUSY_NOISE,
+                more={"quiet_us": quiet, "busy_us": busy, "haproxy_us": control[0],
+                      "haproxy_beside_a_burner_us": control[1],
+                      "busy_p50_us": _median(rows[f"{name} busy"], "p50_us")},
+            )  # fmt: skip
+
+    def _one_busy(self, name: str, share: float, camera: Camera) -> dict[str, Any]:
+        with ExitStack() as stack:
+            ours = name in KINDS
+            options = ("--busy", str(share)) if share else ()
+            relay = Relay(name, camera.address, self._folder, *(options if ours else ()))
+            stack.callback(relay.close)
+            if share and not ours:
+                burner = Relay(KINDS[0], camera.address, self._folder, *options)
+                stack.callback(burner.close)
+            return self._client("paced", relay, self._seconds, BUSY_STREAMS)
+
+    def _verify(self) -> Iterator[Finding]:
+        for name in (HAPROXY, SPLICE, SOCAT, *KINDS):
+            faults = verify(name, self._folder)
+            least = 0 if name in KINDS else None
+            yield Finding(
+                "verify", name, len(faults), "faults", at_most=least, more={"faults": faults}
+            )
 
 
-def measure(relay: Relay, upstream: int, seconds: float, repetitions: int) -> Iterator[Figure]:
-    """Yield every figure."""
-    ports = {"direct": upstream, "relay": relay.port}
-    rates: dict[str, list[float]] = {"direct": [], "relay": []}
-    costs = []
-    for _ in range(repetitions):
-        for name, port in ports.items():
-            before = relay.cpu()
-            rate = bulk(port, seconds)
-            rates[name].append(rate)
-            if name == "relay":
-                costs.append((relay.cpu() - before) / (rate * seconds / 1000))
-    yield _compared("one bulk stream", "MB/s", rates)
-    yield Figure("CPU of both processes, one bulk stream", statistics.median(costs), "s/GB")
-    for name, port in ports.items():
-        before = relay.cpu()
-        share, delays = paced(port, 2 * seconds)
-        more = {"p99_ms": delays[len(delays) * 99 // 100], "came": share}
-        if name == "relay":
-            more["cpu_percent"] = (relay.cpu() - before) / (2 * seconds) * 100
-        what = f"{STREAMS} streams of 4 Mbit/s, {name}: picture p50"
-        yield Figure(what, delays[len(delays) // 2], "ms", more=more)
-    rates = {"direct": [], "relay": []}
-    for _ in range(repetitions):
-        for name, port in ports.items():
-            rates[name].append(setup(port, seconds))
-    yield _compared("set-up", "1/s", rates)
-    yield from _idle(relay)
+def _median(rows: list[dict[str, Any]], key: str) -> float:
+    return float(statistics.median(row[key] for row in rows))
 
 
-def _compared(what: str, unit: str, rates: dict[str, list[float]]) -> Figure:
+def _ratio(rows: Rows, name: str, other: str, key: str) -> float:
     # Each is compared with its neighbour in time: other work on the machine comes and goes.
-    pairs = zip(rates["relay"], rates["direct"], strict=True)
-    return Figure(
-        what, statistics.median(rates["relay"]), unit,
-        ratio=statistics.median(one / other for one, other in pairs),
-        more={"direct": statistics.median(rates["direct"])},
-    )  # fmt: skip
-
-
-def _idle(relay: Relay) -> Iterator[Figure]:
-    before = relay.memory()
-    held = []
-    for _ in range(IDLE_PAIRS):
-        sock = dial(relay.port, b"I")
-        sock.recv(1)
-        held.append(sock)
-    time.sleep(0.3)
-    busy = relay.cpu()
-    after = relay.memory()
-    time.sleep(1.0)
-    control, splicing = (after[process] - before[process] for process in relay.processes)
-    yield Figure(
-        f"relay process, each of {IDLE_PAIRS} idle pairs", splicing / IDLE_PAIRS, "octets",
-        more={"control_octets": control / IDLE_PAIRS,
-              "process_MB": before[relay.processes[1]] / 1e6,
-              "cpu_s_while_idle": relay.cpu() - busy},
-    )  # fmt: skip
-    for sock in held:
-        sock.close()
+    pairs = zip(rows[name], rows[other], strict=True)
+    return float(statistics.median(a[key] / b[key] if b[key] else 0.0 for a, b in pairs))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and report; returns the exit status."""
+    """Measure and report; returns the exit status: 1 when a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m bench.relay", description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each single measurement")
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--only", default="", help=f"some of {','.join(MEASURES)}, by comma")
     given = sys.argv[1:] if arguments is None else arguments
     chosen = parser.parse_args(given)
+    measures = [name for name in MEASURES if not chosen.only or name in chosen.only.split(",")]
     status = alone("bench.relay", given)
     if status is not None:
         return status
-    listening = socket.create_server((HOST, 0), backlog=4096)
-    upstream = listening.getsockname()[1]
-    record = Record("relay")
-    with forked(camera, listening):
-        relay = Relay(upstream)
-        try:
-            for figure in measure(relay, upstream, chosen.seconds, chosen.repetitions):
-                record.add(figure)
-        finally:
-            relay.close()
-    return 0
+    stamp = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **machine()}
+    missed = 0
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        (RESULTS / "relay.jsonl").open("a", encoding="utf-8") as results,
+    ):
+        for found in Bench(Path(folder), chosen.seconds, chosen.repetitions).run(measures):
+            line = found.line()
+            missed += found.met is False
+            print(json.dumps(line), flush=True)
+            results.write(json.dumps(line | stamp) + "\n")
+    print(f"{missed} bars missed", file=sys.stderr)
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

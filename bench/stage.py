@@ -32,7 +32,10 @@ def alone(module: str, arguments: list[str]) -> int | None:
     """
     if os.environ.get(_ALONE) or os.geteuid() != 0 or shutil.which("unshare") is None:
         return None
-    command = 'ip link set lo up && sysctl -qw net.ipv4.tcp_congestion_control=reno; exec "$@"'
+    command = (
+        "ip link set lo up && sysctl -qw net.ipv4.tcp_congestion_control=reno "
+        "net.ipv4.ip_local_port_range='10000 65000'; exec \"$@\""
+    )
     program = [sys.executable, "-m", module, *arguments]
     return subprocess.call(
         ["unshare", "--net", "sh", "-c", command, "sh", *program], env={**os.environ, _ALONE: "1"}

@@ -3,6 +3,9 @@
 The downstream task reads the camera; when the mediator says so it hands the direction to the data
 path and waits. The upstream task reads the client, dials the camera and calls the direction back
 when a request needs its answer seen. Only the upstream task waits for answers.
+
+While media flows either side may end its own direction: a client that says no more still gets the
+stream, and what it says after the camera's end still reaches the camera. Resets go on as resets.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ CLIENT_READ_OCTETS = 16 * 1024
 REQUESTS_MAX = 100
 REQUESTS_SECONDS = 10.0
 """A player sends under 10 requests to start and one each 15 s; a flood ends the connection."""
+LAST_SECONDS = 10.0
+"""How long a client may still speak to a camera that has ended the stream; most close at once."""
 KILL_SECONDS = 0.5
 """How long the relay process may take to let go before the sockets are reset all the same."""
 
@@ -44,7 +49,7 @@ _SENTENCES = {
     EndReason.REFUSED: "The gateway carries as many streams as it can.",
     EndReason.RELAY_LOST: "The relay process was lost.",
 }
-_CAMERA_FAULTS = (EndReason.CLOSED, EndReason.A_RESET, EndReason.IDLE)
+_CAMERA_FAULTS = (EndReason.A_RESET, EndReason.IDLE)
 
 
 class RtspTunnel:
@@ -75,6 +80,9 @@ class RtspTunnel:
         self._pair: Pair | None = None
         self._down = 0
         self._up = 0
+        self._client_ended = False
+        self._client_reset = False
+        self._camera_ended = False
         self._over: asyncio.Future[tuple[str, bool]] = asyncio.get_running_loop().create_future()
         self._progress = asyncio.Event()
         self._to_client = asyncio.Lock()
@@ -103,6 +111,8 @@ class RtspTunnel:
             reason, cut = await self._over
         finally:
             await self._close(cut=cut)
+        if self._camera_ended:
+            self._mediator.camera_failed(Unreachable(_SENTENCES[EndReason.CLOSED]))
         return SessionEnd(reason, self._down, self._up, self._mediator.fault)
 
     def _finish(self, reason: str, *, cut: bool = False) -> None:
@@ -121,7 +131,8 @@ class RtspTunnel:
     async def _close(self, *, cut: bool) -> None:
         pair = self._pair
         if pair is not None:
-            pair.kill(shut=cut)
+            # Shut by the relay process, the camera would see an end before the reset.
+            pair.kill(shut=cut and not self._client_reset)
         await self._room.close()
         if pair is not None:
             try:
@@ -134,7 +145,10 @@ class RtspTunnel:
                 self._camera.send(self._mediator.farewell())
             except OSError:
                 pass
-            self._camera.close()
+            if self._client_reset:
+                sockets.reset(self._camera)
+            else:
+                self._camera.close()
         if cut:
             sockets.reset(self._client)
         else:
@@ -148,6 +162,14 @@ class RtspTunnel:
         while True:
             data = await self._read_client(limit)
             limit = self._settings.idle_seconds
+            if not data and self._camera_ended:
+                self._finish(_SENTENCES[EndReason.CLOSED])
+                return
+            if not data and self._mediator.playing:
+                # It may want to hear the rest; if it is gone altogether, the next octet is reset.
+                self._client_ended = True
+                await asyncio.wait([self._over])
+                return
             self._mediator.client_octets(data)
             self._count_requests()
             await self._settle()
@@ -163,6 +185,9 @@ class RtspTunnel:
                 # A player that gets media need not say anything; the data path watches it.
                 if not self._mediator.playing:
                     raise TimedOut(f"The client said nothing for {limit:g} s.") from None
+            except HostError:
+                self._client_reset = True
+                raise
 
     async def _settle(self) -> None:
         """Do what the mediator wants until only the sockets can bring something new."""
@@ -174,6 +199,9 @@ class RtspTunnel:
                 return
             if self._over.done():
                 return  # nobody brings the media back any more; waiting for it would never end
+            if self._camera_ended and mediator.wants_reclaim:
+                self._finish(_SENTENCES[EndReason.CLOSED])  # nobody answers requests any more
+                return
             source = mediator.wants_camera
             if source is not None:
                 await self._connect(source)
@@ -264,8 +292,14 @@ class RtspTunnel:
             self._mediator.reclaimed()
             self._progress.set()
             return True
-        if end.reason in _CAMERA_FAULTS:
+        if end.reason is EndReason.CLOSED:
+            self._camera_ended = True
+            self._progress.set()
+            if not self._client_ended:
+                await asyncio.wait([self._over], timeout=LAST_SECONDS)
+        elif end.reason in _CAMERA_FAULTS:
             self._mediator.camera_failed(Unreachable(_SENTENCES[end.reason]))
+        self._client_reset = end.reason is EndReason.B_RESET
         self._finish(_SENTENCES[end.reason], cut=end.reason is not EndReason.CLOSED)
         return False
 

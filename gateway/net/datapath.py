@@ -14,6 +14,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway.base.clock import Clock
@@ -47,6 +48,7 @@ BACK_OFF = (0.05, 0.2, 1.0, 5.0)
 """Seconds before the relay process is started again; the first after STEADY seconds of life."""
 STEADY_SECONDS = 60.0
 DEFAULT_LIMITS = PairLimits()
+Tell = Callable[[Pair, PairEnd], None]
 _REPORT_MAX = HEADER.size + RECORDS_MAX * max(END.size, COUNT.size)
 _REPORTS_MAX = 64  # packets read before other callbacks of the event loop get their turn
 
@@ -65,6 +67,7 @@ class DataPath:
         self._clock = clock
         self._pairs: dict[int, Pair] = {}
         self._number = 0
+        self._order = self._command  # one bound method for all pairs
         self._queue = ControlQueue(self._handed_over)
         self._control: socket.socket | None = None
         self._running = False
@@ -120,16 +123,21 @@ class DataPath:
         early_a: bytes = b"",
         early_b: bytes = b"",
         limits: PairLimits = DEFAULT_LIMITS,
+        tell: Tell | None = None,
+        note: object = None,
     ) -> Pair:
         """Carry octets both ways between `a` (towards the client) and `b`, until both ended.
 
         Takes both sockets over at once; they are closed for the caller. `early_a` was read from
         `a` and reaches `b` before anything else; `early_b` the other way. When there is no room,
-        the pair ends as REFUSED. Raises Conflict when the data path is not running, InvalidInput
+        the pair ends as REFUSED. `tell` is called once with the pair, which bears the `note`, and
+        its end. Raises Conflict when the data path is not running, InvalidInput
         for too many early octets; the sockets then stay the caller's.
         """
         self._check(early_a, early_b)
-        return self._begin(Command.JOIN, 0, (a.detach(), b.detach()), early_a, early_b, limits)
+        return self._begin(
+            Command.JOIN, 0, (a.detach(), b.detach()), early_a, early_b, limits, tell, note
+        )
 
     def feed(
         self,
@@ -182,10 +190,12 @@ class DataPath:
         early_a: bytes,
         early_b: bytes,
         limits: PairLimits,
+        tell: Tell | None = None,
+        note: object = None,
     ) -> Pair:
         self._number += 1
         number = self._number
-        pair = Pair(number, command is Command.FEED, self._command)
+        pair = Pair(number, command is Command.FEED, self._order, tell, note)
         if self._queue.full or min(descriptors) < 0:
             close_all(descriptors)
             self._end(pair, EndReason.REFUSED)
@@ -215,9 +225,7 @@ class DataPath:
         self._pairs.pop(pair.number, None)
         if end is None:
             end = PairEnd(pair.octets_forward, pair.octets_back, reason, 0.0)
-        pair.octets_forward, pair.octets_back = end.octets_forward, end.octets_back
-        if not pair.ended.done():
-            pair.ended.set_result(end)
+        pair.finish(end)
 
     # -- reports
 

@@ -60,6 +60,7 @@ class RelayLoop:
         self._packets: deque[bytes] = deque()  # other reports; at most one a command read
         self._early: dict[int, tuple[bytearray, bytearray]] = {}
         self._early_size = 0
+        self._limits: dict[float, float] = {}
         self._sweep = SWEEP_MAX
         self._open = True
 
@@ -138,7 +139,9 @@ class RelayLoop:
             self._refuse(number, descriptors)
             return
         link = Link(number, first, second, two_way, pump.now)
-        link.idle, link.stall = idle, stall
+        # A number of its own for each pair would be 64 octets; there are only a few limits.
+        link.idle = self._limits.setdefault(idle, idle)
+        link.stall = self._limits.setdefault(stall, stall)
         link.pass_end = bool(bits & PASS_END)
         for limit in (idle, stall):
             if limit:

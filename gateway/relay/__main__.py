@@ -15,7 +15,7 @@ import sys
 
 from gateway.base.clock import SystemClock
 from gateway.base.errors import GatewayError
-from gateway.net.datapath import DataPath, PairLimits
+from gateway.net.datapath import DataPath, Pair, PairEnd, PairLimits
 from gateway.net.listener import Listener
 from gateway.net.sockets import SocketOptions, connect, reset
 from gateway.net.tasks import TaskRoom
@@ -43,8 +43,10 @@ async def relay(
                 reset(sock)
                 listener.released(peer)
                 return
-            pair = datapath.join(sock, other, limits=limits)
-            pair.ended.add_done_callback(lambda _: listener.released(peer))
+            datapath.join(sock, other, limits=limits, tell=released, note=peer)
+
+        def released(pair: Pair, _: PairEnd) -> None:
+            listener.released(str(pair.note))
 
         def accepted(sock: socket.socket, peer: str) -> None:
             room.start(carry(sock, peer), name="connection")
@@ -72,10 +74,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--receive-buffer",
         type=int,
-        default=131072,
+        default=106496,
         help="SO_RCVBUF towards the upstream, 0: the system's",
     )
-    parser.add_argument("--unsent", type=int, default=131072, help="TCP_NOTSENT_LOWAT, 0: none")
+    parser.add_argument("--unsent", type=int, default=65536, help="TCP_NOTSENT_LOWAT, 0: none")
     parser.add_argument("--asyncio", action="store_true", help="the standard loop, not uvloop")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(format="%(levelname)s %(message)s")

@@ -12,7 +12,9 @@ import asyncio
 import collections
 import logging
 import socket
+import sys
 from dataclasses import dataclass
+from typing import cast
 
 from gateway.base.clock import Clock
 from gateway.base.entropy import Entropy
@@ -276,6 +278,8 @@ class RendezvousServer:
                 early_a=data_header(ProxyRole.CLIENT, uid),
                 early_b=data_header(ProxyRole.SERVICE, uid),
                 limits=self._limits,
+                tell=self._relay_over,
+                note=(sys.intern(client.peer), sys.intern(service.peer)),
             )
         except Conflict:  # the data path is being stopped
             for side in (client, service):
@@ -288,26 +292,24 @@ class RendezvousServer:
             )
         )
 
-        def over(ended: asyncio.Future[PairEnd]) -> None:
-            end = ended.result()
-            self._pairs.discard(pair)
-            for side in (client, service):
-                self._data_listener.released(side.peer)
-            if end.reason is EndReason.REFUSED:
-                self._complain("was refused: the relay process has no room", client.peer)
-            self._notices.post(
-                RelayClosed(
-                    number=pair.number,
-                    client_address=client.peer,
-                    service_address=service.peer,
-                    octets_to_service=max(0, end.octets_forward - DATA_HEADER_SIZE),
-                    octets_to_client=max(0, end.octets_back - DATA_HEADER_SIZE),
-                    seconds=end.seconds,
-                    reason=end.reason.name,
-                )
+    def _relay_over(self, pair: Pair, end: PairEnd) -> None:
+        client, service = cast(tuple[str, str], pair.note)
+        self._pairs.discard(pair)
+        for peer in (client, service):
+            self._data_listener.released(peer)
+        if end.reason is EndReason.REFUSED:
+            self._complain("was refused: the relay process has no room", client)
+        self._notices.post(
+            RelayClosed(
+                number=pair.number,
+                client_address=client,
+                service_address=service,
+                octets_to_service=max(0, end.octets_forward - DATA_HEADER_SIZE),
+                octets_to_client=max(0, end.octets_back - DATA_HEADER_SIZE),
+                seconds=end.seconds,
+                reason=end.reason.name,
             )
-
-        pair.ended.add_done_callback(over)
+        )
 
     def _handshake_over(self, who: str) -> None:
         self._handshakes[who] -= 1

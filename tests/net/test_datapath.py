@@ -72,6 +72,27 @@ async def test_joined_sockets_carry_both_ways_and_tell_their_end() -> None:
         pair.kill()  # of what has ended: nothing
 
 
+async def test_the_end_is_told_once_with_the_callers_note() -> None:
+    told: list[tuple[Pair, PairEnd]] = []
+    async with data_path() as path:
+        pair, a, _ = joined(path, tell=lambda *end: told.append(end), note="whose")
+        assert not pair.over
+        pair.kill()
+        end = await pair.wait()
+        assert await pair.ended is end  # asked for when it was over already
+        assert pair.over
+        assert told == [(pair, end)]
+        assert pair.note == "whose"
+        a.close()
+        closed, there = tcp_pair()
+        closed.close()
+        refused = path.join(closed, there, tell=lambda *end: told.append(end))
+        assert len(told) == 1, "a caller hears of an end before it has the pair"
+        await asyncio.sleep(0)
+        assert told[1][0] is refused
+        assert told[1][1].reason is EndReason.REFUSED
+
+
 async def test_early_octets_of_any_size_come_first() -> None:
     async with data_path() as path:
         early = os.urandom(EARLY_MAX)
