@@ -37,6 +37,7 @@ from gateway.protocol.endpoint_outbox import EventQueue, WhenFull
 from gateway.protocol.endpoint_ports import VirtualPort
 from gateway.protocol.endpoint_service import ServiceSession
 from gateway.wire.balancer import BalancerRequest
+from gateway.wire.structure import check_structure
 from gateway.wire.uri import parse_service_uri, server_name
 
 __all__ = [
@@ -55,7 +56,8 @@ BACKLOG = 16
 
 
 class ServiceEndpoint(Endpoint):
-    """One service of one site; `uri` is a softnet-srv URI. Raises InvalidInput for a bad one.
+    """One service of one site; `uri` is a softnet-srv URI. Raises InvalidInput for a bad one, and
+    for a structure that no server would take.
 
     `queue` keeps raised events until the server has them: in memory, or a `FileQueue`; `when_full`
     says what a raise does when it has no room.
@@ -78,6 +80,7 @@ class ServiceEndpoint(Endpoint):
         entropy: Entropy,
     ) -> None:
         account = parse_service_uri(uri)
+        check_structure(structure)
         settings = settings or EndpointSettings()
         request = BalancerRequest(server_name(account.server), service_uid=account.uid)
         locator = Locator(account.server, request, settings, clock, entropy)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
-from gateway.asn1.errors import DecodeError, OutOfRange
+from gateway.asn1.errors import DecodeError, EncodeError, OutOfRange
 from gateway.asn1.reader import SequenceReader
 from gateway.asn1.writer import SequenceWriter
-from gateway.base.errors import ProtocolViolation
+from gateway.base.errors import InvalidInput, ProtocolViolation, RemoteError
+from gateway.model import names as rules
 from gateway.model.kinds import EventKind, GuestAccess, GuestSupport
 from gateway.model.structure import EVENTS_MAX, ROLES_MAX, EventDefinition, SiteStructure
 
@@ -82,6 +84,30 @@ def structure_hash_input(structure: SiteStructure) -> bytes:
 def structure_hash(structure: SiteStructure) -> bytes:
     """Return the 20 octets of the SS hash (01 section 12.1)."""
     return hashlib.sha1(structure_hash_input(structure)).digest()
+
+
+def check_structure(structure: SiteStructure) -> None:
+    """Raise InvalidInput for a structure that no server would take, with what is wrong in it."""
+    rules.service_type(structure.service_type)
+    rules.contract_author(structure.contract_author)
+    for role in structure.roles:
+        rules.role_name(role)
+    for event in structure.events:
+        rules.event_name(event.name)
+    try:
+        taken = read_structure(SequenceReader.root(write_structure(structure).encode()))
+    except (EncodeError, RemoteError, ValueError) as error:
+        raise InvalidInput(f"No server takes this site structure: {error}.", "structure") from error
+    if {_plain(event) for event in taken.events} != {_plain(event) for event in structure.events}:
+        raise InvalidInput(
+            "An event of the site structure has a lifetime, a queue size or a rule that its kind"
+            " does not have, or two rules.",
+            "structure",
+        )
+
+
+def _plain(event: EventDefinition) -> EventDefinition:
+    return dataclasses.replace(event, roles=tuple(sorted(event.roles)))
 
 
 def read_structure(reader: SequenceReader) -> SiteStructure:

@@ -8,8 +8,12 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from gateway.base.secret import Secret
-from gateway.registry import services
+from gateway.model.kinds import SiteKind
+from gateway.registry import services, sites
+from gateway.registry.database import Tx
 from tests.endpoint.softnet import softnet
 
 ROOT = Path(__file__).parents[2]
@@ -77,3 +81,75 @@ async def test_the_doorbell_rings(tmp_path: Path) -> None:
             await service.communicate()
         assert (tmp_path / "doorbell.events").exists()
         assert (tmp_path / "resident.positions").exists()
+
+
+async def _said(process: asyncio.subprocess.Process, words: bytes, seconds: float = 20) -> None:
+    assert process.stdout is not None
+    async with asyncio.timeout(seconds):
+        while words not in (line := await process.stdout.readline()):
+            assert line, f"the program ended before it said {words!r}"
+
+
+async def _lines(program: str) -> list[str]:
+    client = await _start(program)
+    out, _ = await client.communicate()
+    assert client.returncode == 0, out
+    return out.decode().splitlines()
+
+
+@pytest.mark.timeout_s(60)
+async def test_the_thermometer_is_read(tmp_path: Path) -> None:
+    async with softnet(tmp_path) as running:
+        site = await running.site()
+        _, uri, password = await running.service_account(site, "Thermometer")
+        service = await _start(_program(4, uri, password))
+        try:
+            await _said(service, b"status=<ServiceStatus.ONLINE")
+            for _ in range(2):
+                lines = await _lines(_program(5, *await running.client_account(site)))
+                assert lines == ["21.5 for cellar"]
+        finally:
+            service.kill()
+            await service.communicate()
+
+
+@pytest.mark.timeout_s(60)
+@pytest.mark.parametrize("kind", SiteKind)
+async def test_the_workshop_knows_its_people(tmp_path: Path, kind: SiteKind) -> None:
+    """A user with the owner's role, one with none, and a guest without an account."""
+    async with softnet(tmp_path) as running:
+        site = await running.site(kind)
+        _, uri, password = await running.service_account(site, "Cellar")
+        service = await _start(_program(6, uri, password))
+        try:
+            await _said(service, b"status ONLINE")
+
+            def open_up(tx: Tx) -> str:
+                sites.set_guest_allowed(tx, site, allowed=True)
+                return sites.get(tx, site).site_key
+
+            key = await running.registry.write(open_up)
+            await _said(service, b"and guests")
+            lines = await _lines(_program(7, *await running.client_account(site)))
+            tail = "wants wood"
+            assert [line for line in lines if line.startswith("port")] == [
+                *(f"port {n} Owner ['Master'] at {n} {tail}" for n in (1, 2, 3)), "port 4 121",
+            ]  # fmt: skip
+            assert "swept" in lines
+            assert "not swept 7" in lines
+            assert lines[-1] == "connection closed"
+            assert any(line.startswith("light") for line in lines)
+            assert any("services" in line and "True" in line for line in lines)
+
+            scheme = "softnet-ss" if kind is SiteKind.SINGLE_SERVICE else "softnet-ms"
+            guest = _program(7, f"{scheme}://{key}@{running.host}", Secret(""))
+            lines = await _lines(guest)
+            # Nobody vouches for this service: the server refuses anonymous guests in its place.
+            assert [line for line in lines if line.startswith("port")] == [
+                f"port {number} 112" for number in (1, 2, 3, 4)
+            ]
+            assert lines.count("not swept 112") == 2
+            assert any(line.startswith("light") for line in lines)
+        finally:
+            service.kill()
+            await service.communicate()
