@@ -90,7 +90,9 @@ class Stage:
         config = folder / "gateway.toml"
         bound = f'bind_addresses = ["{self.host}"]\n'
         config.write_text(
-            f"[server]\n{bound}[relay]\n{bound}[web]\n{bound}port = {PAGE_PORT}\n"
+            # Viewer and cameras are on one machine: direct connections would go past the relay.
+            f"[server]\n{bound}[relay]\n{bound}direct = false\n"
+            f"[web]\n{bound}port = {PAGE_PORT}\n"
             "[discovery]\nenabled = false\n"
             "[cameras]\nallow_loopback = true\nviewers_per_camera = 64\n",
             encoding="utf-8",

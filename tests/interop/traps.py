@@ -132,13 +132,16 @@ TRAPS = (
     _trap("T6", "ENDPOINT_INFO of 17 and 23 octets over IPv6",
           "wire/test_datagrams::test_trap_t6_over_ipv6_both_sizes_are_taken_and_the_tail_means_nothing"),
     _trap("T7", "UDP over IPv4 is dual always",
-          f"{PAIRING_UDP}::test_trap_t7_and_t8_dual_mode_to_the_client_first_and_50_ms_later_to_the_service"),
-    _trap("T8", "the client is told first, the service 50 ms later; our client survives both orders",  # noqa: E501
+          f"{PAIRING_UDP}::test_trap_t7_and_t8_dual_mode_to_the_client_first_and_50_ms_later_to_the_service",
+          "relay/test_udp_traps::test_trap_t7_dual_mode_although_private_and_public_are_the_same"),
+    _trap("T8", "the client is told first, the service 50 ms and the client's latency later; our client survives both orders",  # noqa: E501
           "relay/test_udp::test_trap_t8_two_endpoints_punch_directly_as_recorded",
+          "relay/test_udp_traps::test_trap_t8_a_client_far_away_is_not_punched_before_it_has_its_order",
           "protocol/test_connector_recordings::test_a_client_of_ours_survives_the_punch_of_which_the_recorded_one_died",
           f"{UDP}::test_a_punch_before_the_order_counts"),
     _trap("T9", "no CREATE_PROXY during an attempt; ours ignores one",
           f"{PAIRING_UDP}::test_trap_t9_and_t10_nobody_is_told_to_relay_or_let_go_unless_the_service_asks",
+          "relay/test_udp_traps::test_trap_t9_and_t10_during_an_attempt_nothing_is_said_and_nothing_closed",
           f"{PAIRING}::test_a_failed_direct_attempt_is_relayed_once",
           f"{CONNECTOR}::test_a_service_gives_direct_up_after_four_seconds"),
     _trap("T10", "the proxy keeps control connections open until endpoints close them",
