@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aiohttp import web
 from multidict import MultiDict
@@ -96,8 +96,10 @@ class Desk:
             if operation.outside is not None:
                 result = await operation.outside(self, call)
                 await self.registry.write(lambda tx: _note(tx, operation, call, result))
-            else:
+            elif operation.noted:
                 result = await self.registry.write(lambda tx: _within(tx, operation, call, subject))
+            else:
+                result = await self.registry.read(lambda reader: _read(reader, operation, call))
         except (Denied, NotFound) as refused:
             await self._note_refusal(operation, call, refused)
             raise
@@ -243,9 +245,17 @@ def _within(tx: Tx, operation: Operation, call: Call, subject: tuple[Kind, int])
         raise TypeError(f"{operation.name} does nothing")
     authorize(tx, call.visitor, operation.action, *subject, changes=True)
     result = operation.within(tx, call)
-    if operation.noted:
-        _note(tx, operation, call, result)
+    _note(tx, operation, call, result)
     return result
+
+
+def _read(reader: Reader, operation: Operation, call: Call) -> Any:
+    if operation.within is None:
+        raise TypeError(f"{operation.name} does nothing")
+    subject = operation.authorized(call)
+    authorize(reader, call.visitor, operation.action, *subject, changes=False)
+    # What leaves no row only reads, whatever its type says: SQLite itself refuses it more.
+    return operation.within(cast(Tx, reader), call)
 
 
 def _note(tx: Tx, operation: Operation, call: Call, result: Any) -> int:

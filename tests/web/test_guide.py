@@ -17,8 +17,10 @@ from gateway.registry import (
     server_settings,
     services,
     sites,
+    structure,
 )
-from tests.web.rig import PASSWORD, Program, add_owner, build_site, open_rig
+from gateway.wire.structure import structure_hash
+from tests.web.rig import CONTRACT, PASSWORD, Program, add_owner, build_site, open_rig
 
 HERE = {"hand_over": True, "management_url": "http://box.example"}
 MENUS = {
@@ -260,4 +262,13 @@ async def test_svc_06_site_02_which_buttons_a_service_has(tmp_path: Path):
         assert await tabs(f"/sites/{blank.id}") == ["account", "hostname"]
         text = (await person.get(f"/sites/{site}?service={old.id}"))[1]
         assert "softnet-srv://" in text, "account opens first"
+        service = (await rig.registry.read(lambda r: services.list_for(r, blank.id)))[0]
+
+        def build(tx) -> None:
+            structure.store_for_service(tx, service.id, CONTRACT, "1", structure_hash(CONTRACT))
+            structure.build(tx, blank.id, service.id)
+
+        await rig.registry.write(build)
+        status, text, _ = await person.post(f"/sites/{blank.id}/multi")
+        assert (status, 'role="alert"' in text) == (409, True), "SITE-05: only while blank"
         await person.close()
