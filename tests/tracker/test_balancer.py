@@ -41,6 +41,8 @@ async def test_all_five_questions(open_server: OpenServer) -> None:
                 assert await asked(server, request) == expected
         unknown = BalancerRequest(None, category=ClientCategory.MULTI_SERVICE, key="nosuchkey")
         assert await asked(server, unknown) == ErrorCode.CLIENT_NOT_REGISTERED
+        nobody = BalancerRequest(None, b"nobody's service")
+        assert await asked(server, nobody) == ErrorCode.SERVICE_NOT_REGISTERED
 
 
 async def test_both_families_and_the_public_address(open_server: OpenServer) -> None:
