@@ -229,9 +229,11 @@ async def test_site_11_the_version_is_optional(tmp_path: Path):
             await page.goto(path)
             assert "Service1" in await shows(page, "main")
             assert "ver." not in await shows(page, "main"), path
+        await page.evaluate("window.kept = true")
         await scene.world.stop_program(device)
         await scene.world.device(uri, password, version="3.0")
         await until_shown(page, "#sites", "Service1 ver. 3.0")
+        assert await page.evaluate("window.kept"), "the page was loaded anew for a mere change"
 
 
 async def test_site_12_site_key_and_uids(tmp_path: Path):

@@ -135,8 +135,8 @@ GOOD_NAMES = (
 )  # fmt: skip
 BAD_NAMES = (
     "1st", "9 lives", "_x", "-x", "(x)", "Mary  Ann", "Mary ", " Mary", "Jürgen", "Ärzte", "Ивана",
-    "x" * 37, "", "   ", "OWNER", "owner", "Guest", "GUEST", "zoe_2", 'a"b', "a<b>", "a,b", "a;b", "a?b", "a~b",
-    "a\\b", "a|b", "a{b}", "a`b", "a\tb",
+    "x" * 37, "", "   ", "OWNER", "owner", "Guest", "GUEST", "zoe_2", 'a"b', "a<b>", "a,b", "a;b", "a?b",
+    "a~b", "a\\b", "a|b", "a{b}", "a`b", "a\tb",
 )  # fmt: skip
 
 

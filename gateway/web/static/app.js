@@ -146,7 +146,8 @@
     const counted = fresh.getElementById("waiting");
     if (badge && counted && badge.outerHTML !== counted.outerHTML) badge.replaceWith(counted);
     // What the page follows or consists of has changed, so it is made anew, unless one is typing.
-    const regions = (page) => [...page.querySelectorAll("[data-live]")].map((one) => one.id).join();
+    const regions = (page) => [...page.body.querySelectorAll("[data-live]")]
+      .map((one) => one.id).join();
     if ((fresh.body.dataset.topics !== document.body.dataset.topics
          || regions(fresh) !== regions(document))
         && ![...document.querySelectorAll("[data-live]")].some(beingUsed)) {
