@@ -30,11 +30,11 @@ BENCHES ?=
 
 help:
 	@echo 'make run            set up and start the gateway (DEMO=2 adds virtual cameras, STATE=folder)'
-	@echo 'make test           lint, types and all tests; what CI runs (SOAK=1 adds the long ones)'
+	@echo 'make test           lint, types and all tests; what CI runs (SOAK=n: the long ones n times as long)'
 	@echo 'make lint           ruff check and ruff format --check'
 	@echo 'make types          mypy --strict'
 	@echo 'make format         let ruff put the code in shape'
-	@echo 'make render         write config/gateway.toml and config/gateway.schema.json anew'
+	@echo 'make render         write what is generated anew: config/, docs/interoperability.md, docs/features.md'
 	@echo 'make bench          measure; results go to bench/results/ (BENCHES=udp for another one)'
 	@echo 'make bench-server   the tracker under 100, 1,000 and 10,000 endpoints (two minutes)'
 	@echo 'make image          build a root file system with the service in it (as root)'
@@ -68,8 +68,10 @@ format:
 	@$(VENV)/bin/ruff check --fix --quiet . ; $(VENV)/bin/ruff format .
 
 render:
-	@.ci/setup.sh run
+	@.ci/setup.sh test
 	@$(VENV)/bin/softnet-gateway config render --write config
+	@$(PY) -m tests.interop.table
+	@$(PY) -m tests.features.table
 
 bench:
 	@.ci/setup.sh test
