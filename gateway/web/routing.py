@@ -195,7 +195,8 @@ class Route:
     @property
     def changes(self) -> bool:
         """Tell whether the route may change anything."""
-        return self.method in UNSAFE
+        reads = self.operation is not None and not self.operation.noted
+        return self.method in UNSAFE and not reads
 
     @property
     def fields(self) -> tuple[Field, ...]:
