@@ -36,9 +36,20 @@ def flat(text: str) -> str:
     return " ".join(text.split())
 
 
+async def steadily(read: Callable[[], Awaitable[Any]]) -> Any:
+    """Return what `read` returns, once more when the page was made anew meanwhile."""
+    for _ in range(5):
+        try:
+            return await read()
+        except Error as error:
+            if "context was destroyed" not in str(error):
+                raise
+    return await read()
+
+
 async def shows(page: Any, selector: str) -> str:
     """Return the text of the only element that a selector finds."""
-    return flat(await page.locator(selector).inner_text())
+    return flat(await steadily(page.locator(selector).inner_text))
 
 
 async def until_reads(read: Callable[[], Awaitable[Any]], wanted: Any) -> None:
@@ -46,12 +57,7 @@ async def until_reads(read: Callable[[], Awaitable[Any]], wanted: Any) -> None:
     last: list[Any] = [None]
 
     async def same() -> bool:
-        try:
-            last[0] = await read()
-        except Error as error:
-            if "context was destroyed" not in str(error):
-                raise
-            return False
+        last[0] = await steadily(read)
         return bool(last[0] == wanted)
 
     try:
@@ -73,7 +79,7 @@ async def until_shown(page: Any, selector: str, text: str) -> None:
 
 async def users_under(page: Any, heading: str) -> list[str] | None:
     """Return the lines of a user list of SITE CONFIGURATION; None where the heading is missing."""
-    found = await page.evaluate(_LISTED, heading)
+    found = await steadily(lambda: page.evaluate(_LISTED, heading))
     return None if found is None else [flat(line) for line in found]
 
 

@@ -157,7 +157,7 @@ async def test_rgt_05_the_default_role(tmp_path: Path):
             e => getComputedStyle(e).textDecorationLine.includes("underline")
           ).map(e => e.innerText).join()])"""
         # Alison has User explicitly, and Guest never has it.
-        assert dict(await page.evaluate(underlined)) == {
+        assert dict(await steps.steadily(lambda: page.evaluate(underlined))) == {
             "Owner": "User", "Alison": "", "Boris": "User", "Carl": "", "Guest": ""
         }  # fmt: skip
         chosen = page.locator("#access .default")
@@ -249,7 +249,7 @@ async def test_rgt_08_add_and_rem_without_roles(tmp_path: Path):
         await until_users(page, "Explicit users", ["Boris"])
         await until_users(page, "Denied users", ["Owner", "Carl", "Guest"])
         await until(lambda: program.status is ClientStatus.ONLINE)
-        remove = await page.get_by_role("button", name="rem ").all_inner_texts()
+        remove = await steps.steadily(page.get_by_role("button", name="rem ").all_inner_texts)
         assert [*map(steps.flat, remove)] == ["rem Boris"]
         await page.get_by_role("button", name="rem Boris").click()
         await until_users(page, "Explicit users", [])
