@@ -305,7 +305,8 @@ async def test_shr_25_my_shared_domain(tmp_path: Path):
         lines = [await text_of(one) for one in await panel.locator(".person .grow").all()]
         assert lines == ["Robinson <Julia Robinson> ( User )"]
         line = row(panel, account.key)
-        assert (await text_of(line)).removeprefix("▪ ") == f"{account.key} {REMOTE} online"
+        assert await mark_of(line) == "▪"
+        assert await text_of(line) == f"{account.key} {REMOTE} online"
         assert await page.locator("main").locator("button, input, form").count() == 0
         await panel.get_by_role("link", name="config").click()
         assert await text_of(page.locator("h1")) == f"SITE CONFIGURATION {SYSTEM}"

@@ -60,8 +60,10 @@ async def test_the_owner_with_four_cameras_and_one_family_member(tmp_path: Path)
         devices = [await first_camera(world, page, "Camera 1", CAMERA, "2.3.1")]
         await page.get_by_role("link", name="clients", exact=True).wait_for()
         await story.picture(page, "the-first-camera-built-the-site")
-        for name in ("Camera 2", "Camera 3", "Camera 4"):
-            devices.append(await next_camera(world, page, name, CAMERA, VERSIONS[name]))
+        devices += [
+            await next_camera(world, page, name, CAMERA, VERSIONS[name])
+            for name in ("Camera 2", "Camera 3", "Camera 4")
+        ]
         offer_operations(devices)
         await page.get_by_role("link", name="refresh", exact=True).click()
         site = page.url

@@ -64,8 +64,7 @@ async def text_of(place: Any) -> str:
 async def mark_of(place: Any) -> str:
     """Return the mark that is drawn before a client's key: "»" to edit it, "▪" to look at it."""
     drawn = "e => getComputedStyle(e, '::before').content"
-    found = (await place.locator(".key").evaluate(drawn)).strip('"')[:1]
-    return found if found in "»▪" else await place.evaluate("e => e.innerText.trim()[0]")
+    return str(await place.locator(".key").evaluate(drawn)).strip('"')[:1]
 
 
 async def add_client(page: Any, user: str, site: str = "") -> str:
