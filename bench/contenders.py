@@ -42,8 +42,8 @@ def build(folder: Path) -> Path:
     if compiler is None:
         raise RuntimeError("A C compiler is needed for the load generator: apt-get install gcc")
     program = folder / "load"
-    source = ROOT / "bench" / "load.c"
-    subprocess.run([compiler, "-O2", "-o", program, source], check=True)
+    sources = [ROOT / "bench" / name for name in ("load.c", "load_camera.c")]
+    subprocess.run([compiler, "-O2", "-o", program, *sources], check=True)
     return program
 
 

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -44,6 +45,7 @@ from bench.scenes import verify
 from bench.stage import alone
 
 MEASURES = ("bulk", "small", "streams", "setup", "idle", "stall", "busy", "verify")
+PROGRAMS = ("haproxy", "socat", "gcc")
 PEERS = (DIRECT, HAPROXY, SPLICE, SOCAT)
 STREAMS, BUSY_STREAMS = 100, 20
 STREAM_OCTETS = 4e6 / 8
@@ -315,6 +317,9 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     chosen = parser.parse_args(given)
     measures = [name for name in MEASURES if not chosen.only or name in chosen.only.split(",")]
+    if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
+        print(f"These programs are needed: {' '.join(missing)}", file=sys.stderr)
+        return 2
     status = alone("bench.relay", given)
     if status is not None:
         return status
