@@ -182,7 +182,7 @@ def edit(tx: Tx, me: int, contact_id: int, name: str, user_default_name: str = "
     if found.status is ContactStatus.PARTNER_DELETED:
         raise Conflict("The account behind this contact is gone. It can only be deleted.")
     name = names.contact_name(name)
-    default = names.user_name(user_default_name) if user_default_name.strip() else None
+    default = _default_name(user_default_name)
     if (name, default) != (found.name, found.user_default_name):
         tx.run(
             "UPDATE contact SET name = ?, user_default_name = ? WHERE id = ?",
@@ -192,6 +192,16 @@ def edit(tx: Tx, me: int, contact_id: int, name: str, user_default_name: str = "
         )
         tx.changed(ContactsChanged(me))
     return get(tx, contact_id)
+
+
+def _default_name(text: str) -> str | None:
+    if not text.strip():
+        return None
+    try:
+        return names.user_name(text)
+    except InvalidInput as error:
+        # The form has two names: the fault belongs to this one.
+        raise InvalidInput(str(error), "user_default_name") from None
 
 
 def loss(reader: Reader, contact_id: int) -> Loss:
