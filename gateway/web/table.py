@@ -76,9 +76,12 @@ def _user(_: Call, user: Any) -> str:
 
 def _with_back(operation: Operation) -> Operation:
     """Return an operation whose form says which site's page it was opened from."""
-    return dataclasses.replace(
-        operation, fields=(*operation.fields, fields.number("back", required=False))
+    taken = (
+        # What is not chosen is told in the operation's own words.
+        dataclasses.replace(one, required=False) if one.name == "contact_id" else one
+        for one in operation.fields
     )
+    return dataclasses.replace(operation, fields=(*taken, fields.number("back", required=False)))
 
 
 def _user_added(call: Call, _: Any) -> str:

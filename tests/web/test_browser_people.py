@@ -98,7 +98,7 @@ async def _letter(rig: Rig) -> str:
     return urlsplit(letter.link.reveal()).path
 
 
-@pytest.mark.timeout_s(300)
+@pytest.mark.timeout_s(600)
 async def test_pages_of_people_for_every_eye(tmp_path: Path):
     axe = chromium.axe_source()
     async with open_rig(tmp_path) as rig, browser_page() as page:

@@ -196,6 +196,9 @@ async def test_usr_02_03_07_a_user_is_made_and_edited(tmp_path: Path):
         assert robert.dedicated
         text = (await person.get(f"/domains/{domain}?user={robert.id}"))[1]
         assert "Site list" not in text
+        form = {"contact_id": "", "name": "Robinson", "back": ""}
+        status, text, _ = await person.post(f"/domains/{domain}/contact-users", form)
+        assert status == 422
         own = f"/domains/{domain}/users/{robert.id}"
         assert (await person.post(own, {"name": "Bob", "disabled": "1"}))[0] == 303
         found = await rig.registry.read(lambda r: members.get_user(r, robert.id))
