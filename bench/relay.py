@@ -15,6 +15,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -323,6 +324,7 @@ def main(arguments: list[str] | None = None) -> int:
     status = alone("bench.relay", given)
     if status is not None:
         return status
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and leave no relay behind
     stamp = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **machine()}
     missed = 0
     RESULTS.mkdir(parents=True, exist_ok=True)
