@@ -5,7 +5,6 @@ camera --- box --- client --- (router, NAT or not) --- guest
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,18 +104,16 @@ def test_a_direct_picture_ends_with_its_right(world: World, account: Account) ->
     (session,) = world.items("session", "list")
     assert session["mode"] == "direct"
     world.ctl("role", "set", "1", account.user)
-    revoked = time.monotonic()
     wait_until(lambda: not world.items("session", "list"), 5, "the session is closed")
-    took = time.monotonic() - revoked
     player.wait(10)
-    assert took < 1, f"the session lived on for {took:.2f} s"
-    (row,) = [
-        row
-        for row in world.items("audit", "list")
-        if row["action"] == "camera.close" and account.user in row["detail"]
-    ]
-    assert " direct seconds=" in row["detail"]
-    assert "taken away" in row["detail"]
+    rows = world.items("audit", "list")
+    at = [row["action"] for row in rows].index("camera.close")
+    # By the gateway's own clock, in whole seconds: asking it takes long on a busy machine.
+    assert rows[at]["at"] - rows[at + 1]["at"] <= 1
+    assert not rows[at + 1]["action"].startswith("camera."), "it is not what ended the session"
+    assert account.user in rows[at]["detail"]
+    assert " direct seconds=" in rows[at]["detail"]
+    assert "taken away" in rows[at]["detail"]
 
 
 def test_behind_nat_it_is_relayed(world: World, account: Account, guest: Host) -> None:

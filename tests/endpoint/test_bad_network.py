@@ -31,7 +31,7 @@ def _descriptors() -> int:
 @contextlib.asynccontextmanager
 async def linked(folder: Path, *, trickle: bool = False) -> AsyncIterator[tuple[Softnet, Link]]:
     """Run a server with a link between it and its endpoints."""
-    async with softnet(folder) as running:
+    async with softnet(folder, direct=False) as running:
         link = Link(running.room, own_address(), running.host, trickle)
         await running.tracker.stop()
         address = ipaddress.IPv4Address(link.host)
