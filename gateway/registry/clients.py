@@ -49,6 +49,10 @@ class ClientLogin:
     description: str = ""
 
 
+_TAKEN = """
+SELECT 1 FROM client WHERE client_key = ? UNION ALL SELECT 1 FROM retired_key WHERE client_key = ?
+"""
+"""A key that a client has or had: programs that still use the old one must not meet another."""
 _LOGIN = """
 SELECT k.id, k.site_id, s.kind, k.user_id, u.kind, k.salt, k.salted_pw, k.ping_period,
        k.service_type, k.contract_author, k.description
@@ -78,7 +82,7 @@ def add(
         client_key=credentials.draw_free_key(
             tx.entropy,
             tx.settings.key_length,
-            lambda key: tx.one("SELECT 1 FROM client WHERE client_key = ?", key) is not None,
+            lambda key: tx.one(_TAKEN, key, key) is not None,
         ),
         site_id=site_id,
         domain_id=site.domain_id,

@@ -11,7 +11,7 @@ from sqlite_utils import Database, Migrations
 from gateway.base.errors import HostError
 from gateway.registry.schema_box import APPLIANCE
 from gateway.registry.schema_events import EVENTS
-from gateway.registry.schema_model import MANAGEMENT_MODEL
+from gateway.registry.schema_model import MANAGEMENT_MODEL, RETIRED_KEYS
 from gateway.registry.schema_people import PEOPLE
 
 STEPS = Migrations("gateway.registry")
@@ -39,6 +39,12 @@ def people(db: Database) -> None:
 def events(db: Database) -> None:
     """Add what the tracker keeps of events (03 section 4)."""
     db.executescript(EVENTS)
+
+
+@STEPS(name="0005_retired_keys")
+def retired_keys(db: Database) -> None:
+    """Remember the keys of clients that are gone."""
+    db.executescript(RETIRED_KEYS)
 
 
 def step_names() -> tuple[str, ...]:

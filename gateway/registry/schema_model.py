@@ -332,3 +332,14 @@ CREATE TRIGGER client_mail_only_guest BEFORE INSERT ON client
 WHEN NEW.creator_email IS NOT NULL AND (SELECT kind FROM domain_user WHERE id = NEW.user_id) <> 4
 BEGIN SELECT RAISE(ABORT, 'only guest clients may belong to an e-mail address'); END;
 """
+
+RETIRED_KEYS = """
+CREATE TABLE retired_key (
+  client_key    TEXT NOT NULL PRIMARY KEY CHECK (length(client_key) BETWEEN 4 AND 64)
+) WITHOUT ROWID, STRICT;
+
+CREATE TRIGGER client_gone_retires_its_key AFTER DELETE ON client BEGIN
+  INSERT OR IGNORE INTO retired_key(client_key) VALUES (OLD.client_key);
+END;
+"""
+"""The fifth step: the key of a deleted client is never drawn again (feature CLT-35)."""

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.model.accounts import Scope
 from gateway.model.kinds import ClientStatus, SiteKind
-from gateway.registry import operators
+from gateway.registry import credentials, operators
 from gateway.wire.codes import ErrorCode
 from tests.features.scenes import john, markus
 from tests.features.steps import command, interruptions
@@ -295,7 +295,7 @@ async def test_clt_34_a_client_of_another_type(tmp_path: Path):
         await line.get_by_text("Surveillance Control. V: 2.1.2").wait_for()
 
 
-async def test_clt_35_delete_a_client(tmp_path: Path):
+async def test_clt_35_delete_a_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     async with john(tmp_path, cameras=1) as scene:
         page, account, program = await owner_online(scene)
         other = await new_account(page, "Alison")
@@ -309,6 +309,10 @@ async def test_clt_35_delete_a_client(tmp_path: Path):
         await refused(program, ErrorCode.CLIENT_NOT_REGISTERED)
         assert [one.key for one in await clients_of(scene.world, scene.site)] == [other.key]
         assert hers.status is ClientStatus.ONLINE
+        # Chance would have it that the deleted key is drawn again, and one that is in use.
+        drawn = iter((account.key, other.key, "anewkey23"))
+        monkeypatch.setattr(credentials, "draw_key", lambda _entropy, _length: next(drawn))
+        assert "://anewkey23@" in await add_client(page, "Owner")
 
 
 async def test_clt_36_a_new_password_throws_off(tmp_path: Path):

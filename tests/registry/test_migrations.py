@@ -12,7 +12,7 @@ from gateway.base.errors import HostError
 from gateway.registry import audit, clients, members, migrations, snapshots
 from gateway.registry.schema_box import APPLIANCE
 from gateway.registry.schema_events import EVENTS
-from gateway.registry.schema_model import MANAGEMENT_MODEL
+from gateway.registry.schema_model import MANAGEMENT_MODEL, RETIRED_KEYS
 from gateway.registry.schema_people import PEOPLE
 from tests.registry.furnished import OpenRegistry
 
@@ -33,6 +33,10 @@ RELEASED = {
     "0004_events": (
         EVENTS,
         "6e04400ba7a5327bab0236cf2d970ccc4e34a19c4c6b4358d74bb237c14ed69d",
+    ),
+    "0005_retired_keys": (
+        RETIRED_KEYS,
+        "448f9206f086f10426a3a5a81bccbdfec6ce0ab62eef7e6a469017b9f0f44eac",
     ),
 }
 
