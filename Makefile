@@ -23,10 +23,10 @@ SOAKS := $(wildcard tests/e2e/test_lossy.py)
 REST := $(filter-out $(EARLY) $(UNIT) $(LATE) tests/support tests/zoo tests/conftest.py, \
 	$(filter-out %__pycache__,$(wildcard tests/*)))
 
-# Names of single benchmarks (gateway relay udp server); none: the first two, which are quick.
+# Names of single benchmarks (gateway relay udp server); none: the first, which is quick.
 BENCHES ?=
 
-.PHONY: help run test lint types check format render bench bench-server image install uninstall clean
+.PHONY: help run test lint types check format render bench bench-relay bench-server image install uninstall clean
 
 help:
 	@echo 'make run            set up and start the gateway (DEMO=2 adds virtual cameras, STATE=folder)'
@@ -36,6 +36,7 @@ help:
 	@echo 'make format         let ruff put the code in shape'
 	@echo 'make render         write what is generated anew: config/, docs/interoperability.md, docs/features.md'
 	@echo 'make bench          measure; results go to bench/results/ (BENCHES=udp for another one)'
+	@echo 'make bench-relay    the relay and the camera tunnel beside haproxy and socat (eight minutes)'
 	@echo 'make bench-server   the tracker under 100, 1,000 and 10,000 endpoints (two minutes)'
 	@echo 'make image          build a root file system with the service in it (as root)'
 	@echo 'make install        install as a systemd service (as root)'
@@ -76,6 +77,10 @@ render:
 bench:
 	@.ci/setup.sh test
 	@$(PY) -m bench $(BENCHES) $(ARGS)
+
+bench-relay:
+	@.ci/setup.sh test
+	@$(PY) -m bench.relay $(ARGS)
 
 bench-server:
 	@.ci/setup.sh test

@@ -47,7 +47,7 @@ case $verb in
     run) ;;
     demo) required="$required $demo" ;;
     test) required="$required $demo $image mosquitto avahi-daemon avahi-utils dbus nftables \
-curl openssl socat procps util-linux chromium vlc-bin vlc-plugin-base git" ;;
+curl openssl socat haproxy gcc libc6-dev procps util-linux chromium vlc-bin vlc-plugin-base git" ;;
     image) required="$required $image" ;;
     *) say "unknown verb $verb"; exit 2 ;;
 esac
