@@ -11,7 +11,13 @@ from gateway.model import names
 from gateway.model.kinds import ContactStatus, UserKind
 from gateway.model.sites import DomainUser, Role, Site
 from gateway.registry import sites
-from gateway.registry.changes import ClientDeleted, DomainChanged, SiteChanged, UserDeleted
+from gateway.registry.changes import (
+    ClientDeleted,
+    ContactsChanged,
+    DomainChanged,
+    SiteChanged,
+    UserDeleted,
+)
 from gateway.registry.database import Reader, Row, Tx
 
 _SELECT = """
@@ -90,7 +96,9 @@ def add_user(
         created_at=tx.now,
     )
     announce_domain(tx, domain_id)
-    return get_user(tx, user_id)
+    user = get_user(tx, user_id)
+    _tell_partner(tx, user)
+    return user
 
 
 def get_user(reader: Reader, user_id: int) -> DomainUser:
@@ -145,6 +153,7 @@ def delete_user(tx: Tx, user_id: int) -> None:
     tx.run("DELETE FROM domain_user WHERE id = ?", user_id)
     tx.changed(UserDeleted(user.domain_id, user_id))
     announce_domain(tx, user.domain_id)
+    _tell_partner(tx, user)
 
 
 def set_roles(tx: Tx, site_id: int, user_id: int, role_ids: Iterable[int]) -> None:
@@ -172,6 +181,7 @@ def set_roles(tx: Tx, site_id: int, user_id: int, role_ids: Iterable[int]) -> No
         tx.run("INSERT INTO user_role(user_id, role_id) VALUES (?, ?)", user_id, role_id)
     if held != wanted:
         tx.changed(SiteChanged(site_id))
+        _tell_partner(tx, get_user(tx, user_id))
 
 
 def add_site_user(tx: Tx, site_id: int, user_id: int) -> None:
@@ -187,6 +197,7 @@ def add_site_user(tx: Tx, site_id: int, user_id: int) -> None:
     )
     if added:
         tx.changed(SiteChanged(site_id))
+        _tell_partner(tx, get_user(tx, user_id))
 
 
 def remove_site_user(tx: Tx, site_id: int, user_id: int) -> None:
@@ -299,6 +310,12 @@ def announce_domain(tx: Tx, domain_id: int) -> None:
     """Announce that the users of a domain changed, and with them perhaps each of its sites."""
     tx.changed(DomainChanged(domain_id))
     announce_sites(tx, domain_id)
+
+
+def _tell_partner(tx: Tx, user: DomainUser) -> None:
+    """Announce to the person behind a Contact user that what is shared with it changed."""
+    if user.partner_id is not None:
+        tx.changed(ContactsChanged(user.partner_id))
 
 
 def _editable(tx: Tx, user_id: int) -> DomainUser:

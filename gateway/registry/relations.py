@@ -76,7 +76,7 @@ def may_add_client(
             else decide(Action.CREATE_GUEST_CLIENT, standing, Relation.FOREIGN)
         )
     if user.kind is UserKind.CONTACT:
-        serves = user.reachable and sharing.has_rights(reader, site_id, user_id)
+        serves = sharing.serves(reader, user) and sharing.has_rights(reader, site_id, user_id)
         relation = Relation.PARTNER if user.partner_id == me and serves else Relation.FOREIGN
         if site.owner_id == me:
             relation = Relation.OWN

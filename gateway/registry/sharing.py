@@ -9,7 +9,7 @@ from gateway.access.membership import guests_admitted
 from gateway.base.errors import Denied, NotFound
 from gateway.model.contacts import Contact
 from gateway.model.kinds import Authority, UserKind
-from gateway.model.sites import Client, Domain, Site
+from gateway.model.sites import Client, Domain, DomainUser, Site
 from gateway.registry import clients, contacts, domains, members, owners, panels, sites
 from gateway.registry.database import Reader
 from gateway.registry.members import UserRights
@@ -128,7 +128,7 @@ def managed_client(reader: Reader, me: int, client_id: int) -> Client:
     client = clients.get(reader, client_id)
     user = members.get_user(reader, client.user_id)
     mine = user.kind is UserKind.CONTACT and user.partner_id == me
-    if not (mine and user.reachable and has_rights(reader, client.site_id, user.id)):
+    if not (mine and serves(reader, user) and has_rights(reader, client.site_id, user.id)):
         raise NotFound("This client does not exist any more. Reload the page.")
     return client
 
@@ -144,6 +144,11 @@ def _visible(site: Site, rights: Sequence[UserRights], me: int) -> bool:
         if one.allowed and user.kind is UserKind.CONTACT and user.partner_id == me:
             return True
     return False
+
+
+def serves(reader: Reader, user: DomainUser) -> bool:
+    """Tell whether a Contact user's partner may use it: both accounts stand, its owner provides."""
+    return user.reachable and owners.get(reader, user.owner_id).eligible
 
 
 def has_rights(reader: Reader, site_id: int, user_id: int) -> bool:

@@ -16,7 +16,7 @@ from gateway.access.operators import Action, Relation, Standing, decide
 from gateway.base.errors import Denied, NotFound
 from gateway.base.secret import Secret
 from gateway.model.accounts import ApiToken, Owner, Scope, WebSession
-from gateway.model.kinds import ContactStatus, UserKind
+from gateway.model.kinds import UserKind
 from gateway.model.sites import DomainUser
 from gateway.registry import (
     contacts,
@@ -211,18 +211,18 @@ def _relation(
         return (Relation.OWN if me is not None else Relation.FOREIGN), None
     if kind is Kind.USER:
         user = members.get_user(reader, object_id)
-        return _to_user(user, me), user
+        return _to_user(reader, user, me), user
     owner_id = _owner_of(reader, kind, object_id)
     return (Relation.OWN if me is not None and owner_id == me else Relation.FOREIGN), None
 
 
-def _to_user(user: DomainUser, me: int | None) -> Relation:
+def _to_user(reader: Reader, user: DomainUser, me: int | None) -> Relation:
     if me is None:
         return Relation.FOREIGN
     if user.owner_id == me:
         return Relation.OWN
-    mutual = user.contact_status is ContactStatus.MUTUAL
-    return Relation.PARTNER if mutual and user.partner_id == me else Relation.FOREIGN
+    mine = user.partner_id == me and sharing.serves(reader, user)
+    return Relation.PARTNER if mine else Relation.FOREIGN
 
 
 def _owner_of(reader: Reader, kind: Kind, object_id: int) -> int | None:
