@@ -16,6 +16,7 @@ from gateway.access.ports import Actor
 from gateway.asn1.reader import is_one_sequence
 from gateway.base.clock import Clock
 from gateway.base.errors import InvalidInput, RemoteError
+from gateway.model.kinds import UserKind
 from gateway.protocol.endpoint_events import CallArrived
 from gateway.protocol.endpoint_service import ServiceSession
 from gateway.wire.codes import ErrorCode
@@ -87,7 +88,7 @@ async def serve_call(
     What a handler may not return, or fails with, is answered with ARGUMENT_ERROR, where the
     reference would let the client wait (03 trap R5).
     """
-    client_id = 0 if call.actor.kind.guest and call.actor.user_id == 0 else call.client_id
+    client_id = 0 if call.actor.kind is UserKind.STATELESS_GUEST else call.client_id
     incoming = IncomingCall(call.procedure, call.actor, client_id, call.arguments, call.session_tag)
     try:
         result = await handler(incoming)
