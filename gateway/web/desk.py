@@ -26,7 +26,16 @@ from gateway.web.live import EventHub
 from gateway.web.operations_cameras import ProbeDrawer
 from gateway.web.problems import problem_of
 from gateway.web.rendering import Renderer
-from gateway.web.routing import Call, Credentials, Operation, Page, Query, Route, Side
+from gateway.web.routing import (
+    Call,
+    Credentials,
+    NewToken,
+    Operation,
+    Page,
+    Query,
+    Route,
+    Side,
+)
 from gateway.web.throttle import Throttle
 
 T = TypeVar("T")
@@ -144,7 +153,7 @@ class Desk:
             if problem.status == 401 or problem.code in (STANDING, "scope"):
                 raise
             return await self._show_fault(route, page, operation, posted, error)
-        if isinstance(result, Credentials):
+        if isinstance(result, Credentials | NewToken):
             page.shown = result
             return await self._show(route, page)
         return see_other(route.after(call, result))

@@ -20,7 +20,7 @@ from gateway.web import fields, shapes
 from gateway.web.authority import Kind
 from gateway.web.fields import ID_MAX
 from gateway.web.operations_sites import require_owner
-from gateway.web.routing import Call, Operation, Query
+from gateway.web.routing import Call, NewToken, Operation, Query
 
 if TYPE_CHECKING:
     from gateway.web.desk import Desk
@@ -162,14 +162,6 @@ ACCOUNT_PASSWORD = Operation(
 # -- tokens of programs --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class NewToken:
-    """A token that was just drawn, to be shown this one time."""
-
-    id: int
-    secret: Secret
-
-
 def _add_token(tx: Tx, call: Call) -> NewToken:
     scope = Scope(call.values["scope"])
     if not call.visitor.covers(scope):
@@ -179,7 +171,7 @@ def _add_token(tx: Tx, call: Call) -> NewToken:
     secret, token = operators.add_token(
         tx, call.values["name"], call.visitor.owner_id, (scope,), life_seconds=life
     )
-    return NewToken(token.id, _known(token, secret))
+    return NewToken(token.id, token.name, _known(token, secret))
 
 
 def _known(token: ApiToken, secret: Secret) -> Secret:

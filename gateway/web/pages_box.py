@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway import __version__
-from gateway.access.operators import Action
+from gateway.access.operators import Action, Relation
 from gateway.base.errors import GatewayError, NotFound
+from gateway.model.accounts import Scope
 from gateway.net.listener import source_of
 from gateway.registry import operators, owners
 from gateway.registry.database import Reader
@@ -18,6 +19,7 @@ from gateway.web.answers import see_other
 from gateway.web.authority import Kind, Visitor, authorize
 from gateway.web.entry import entry_page
 from gateway.web.live import TOPICS_MAX
+from gateway.web.operations_box import TOKEN_ADD, TOKEN_DAYS_MAX, TOKEN_DELETE
 from gateway.web.routing import Page, Rendered, View
 
 if TYPE_CHECKING:
@@ -28,6 +30,13 @@ HEARTBEAT = 15.0
 """Seconds of silence after which an event stream shows that it lives, and is authorized anew."""
 SLOW_PAGE = 20.0
 """Seconds that a page may take to accept a few octets before its stream is ended."""
+TOKEN_DAYS = 90
+"""What is offered as the life of a token."""
+SCOPE_WORDS = {
+    Scope.READ: "look at everything that you may see",
+    Scope.MANAGE: "change cameras, sites, users and clients too",
+    Scope.ADMINISTER: "administer this box too",
+}
 
 TOPIC_RIGHTS: dict[str, tuple[Action, Kind]] = {
     "site": (Action.VIEW_DOMAIN, Kind.SITE),
@@ -46,11 +55,25 @@ TOPIC_RIGHTS: dict[str, tuple[Action, Kind]] = {
 async def account(desk: Desk, page: Page) -> Rendered:
     """One's own account."""
     owner_id = page.call.visitor.owner_id or 0
-    owner = await desk.read(lambda reader: owners.get(reader, owner_id))
-    minimum = desk.registry.settings.account_password_min_length
-    editing = bool(page.failed) or bool(page.query.get("edit"))
+    owner, tokens = await desk.read(
+        lambda reader: (owners.get(reader, owner_id), operators.list_tokens(reader, owner_id))
+    )
+    of_tokens = page.failed in (TOKEN_ADD.name, TOKEN_DELETE.name)
+    administers = page.call.visitor.may(Action.MANAGE_SERVER, Relation.NONE)
     return Rendered(
-        "account.html", {"owner": owner, "password_minimum": minimum, "editing": editing}
+        "account.html",
+        {
+            "owner": owner,
+            "tokens": tokens,
+            "scopes": [
+                one for one in SCOPE_WORDS.items() if administers or one[0] != Scope.ADMINISTER
+            ],
+            "now": desk.clock.wall(),
+            "token_days": TOKEN_DAYS,
+            "token_days_max": TOKEN_DAYS_MAX,
+            "password_minimum": desk.registry.settings.account_password_min_length,
+            "editing": bool(page.failed and not of_tokens) or bool(page.query.get("edit")),
+        },
     )
 
 

@@ -56,6 +56,15 @@ class Credentials:
     password: Secret
 
 
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token of a program that was just drawn, to be shown this one time."""
+
+    id: int
+    name: str
+    secret: Secret
+
+
 def _as_it_is(_desk: Desk, _call: Call, value: Any) -> Any:
     return value
 
@@ -115,7 +124,7 @@ class Page:
     failed: str = ""
     errors: dict[str, str] = field(default_factory=dict)
     typed: Mapping[str, Any] = field(default_factory=dict)
-    shown: Credentials | None = None
+    shown: Credentials | NewToken | None = None
     notice: str = ""
     """What a form was about and is gone meanwhile, in a sentence."""
     since: int = 0

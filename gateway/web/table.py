@@ -120,6 +120,14 @@ PAGES: tuple[Route, ...] = (
         "/account/email/forget", mine.ACCOUNT_FORGET_EMAIL, pages_box.ACCOUNT,
         lambda _call, _: "/account?done=account.forget-email",
     ),
+    form(
+        "/account/tokens", box.TOKEN_ADD, pages_box.ACCOUNT,
+        lambda _call, _: "/account#tokens",
+    ),
+    form(
+        "/account/tokens/{token}/delete", box.TOKEN_DELETE, pages_box.ACCOUNT,
+        lambda _call, _: "/account?done=token.delete#tokens",
+    ),
     # cameras
     page("/cameras", pages_cameras.CAMERAS),
     page("/cameras/add", pages_cameras.ADD),

@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from gateway.base.clock import SystemClock
+from gateway.base.clock import Clock, SystemClock
 from gateway.base.entropy import SystemEntropy
 from gateway.base.errors import NotFound
 from gateway.base.notices import NoticeHub
@@ -320,10 +320,11 @@ class Program:
 
 @contextlib.asynccontextmanager
 async def open_rig(
-    state: Path, *, address: str = ADDRESS, settings: WebSettings | None = None
-) -> AsyncIterator[Rig]:
+    state: Path, *, address: str = ADDRESS, settings: WebSettings | None = None,
+    clock: Clock | None = None,
+) -> AsyncIterator[Rig]:  # fmt: skip
     """Run the page server on an own loopback address."""
-    clock, entropy = SystemClock(), SystemEntropy()
+    clock, entropy = clock or SystemClock(), SystemEntropy()
     registry = await Registry.open(state / "registry.sqlite", clock=clock, entropy=entropy)
     cameras, live = MemoryCameras(registry), MemoryLive()
     server = WebServer(
