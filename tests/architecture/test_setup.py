@@ -17,7 +17,9 @@ NOBODY = 65534
 def checkout(tmp_path):
     """A copy of what the script needs, in a folder that other users may enter."""
     for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(("pytest-", "popen-", "test_")):
+        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(
+            ("pytest-", "popen-", "test_")
+        ):
             folder.chmod(0o755)
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "setup.sh", tmp_path / ".ci")

@@ -77,7 +77,7 @@ async def test_a_single_service_site_comes_with_its_service(open_registry: OpenR
                 DomainChanged(domain.id),
                 ServiceAdded(site.id, service.id),
                 SiteChanged(site.id),
-            )  # fmt: skip
+            )
         ]
         multi = await room.write(sites.add, domain.id, "", SiteKind.MULTI_SERVICE)
         assert multi.description == "SITE_2"
