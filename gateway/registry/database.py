@@ -112,7 +112,7 @@ class Registry:
     ) -> None:
         check(settings)
         self.path = path
-        self.settings = settings
+        self._given = settings
         self._in_force = settings  # with what the file itself says; replaced whole by the writer
         self._clock = clock
         self._entropy = entropy
@@ -153,6 +153,11 @@ class Registry:
             raise
         self._writer.start()
         return self
+
+    @property
+    def settings(self) -> RegistrySettings:
+        """Return the settings in force: those given, under what an administrator has set."""
+        return self._in_force
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` in one transaction on the writer thread and return its result.
@@ -227,7 +232,7 @@ class Registry:
                 if problems:
                     raise _damaged(self.path, "; ".join(problems))
                 bring_up_to_date(db)
-                self._in_force = in_force(db.conn, self.settings)
+                self._in_force = in_force(db.conn, self._given)
             except BaseException:
                 db.close()
                 raise
@@ -260,7 +265,7 @@ class Registry:
                 db.rollback()
                 raise
             if any(isinstance(change, SettingChanged) for change in tx.changes):
-                self._in_force = in_force(db.conn, self.settings)
+                self._in_force = in_force(db.conn, self._given)
             return result, tx.changes
 
     def _finish(self) -> None:
