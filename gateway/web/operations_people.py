@@ -195,12 +195,12 @@ RIGHTS_REMOVE = Operation(
 # -- clients -------------------------------------------------------------------------------------
 
 
-def shown_clients(reader: Reader, site_id: int, call: Call) -> tuple[Client, ...]:
+def shown_clients(every: tuple[Client, ...], call: Call) -> tuple[Client, ...]:
     """Return the clients of a site without the guest clients that others created (04, 6.7)."""
     mine = call.visitor.owner_id
     return tuple(
         client
-        for client in clients.list_for(reader, site_id)
+        for client in every
         if client.user_kind is not UserKind.GUEST
         or (client.creator_id is not None and client.creator_id == mine)
         or call.visitor.is_box
@@ -244,7 +244,7 @@ CLIENT_LIST = Query(
     summary="List the clients of a site, newest first.",
     shape=shapes.CLIENT,
     many=True,
-    read=lambda reader, call: shown_clients(reader, call.id(Kind.SITE), call),
+    read=lambda reader, call: shown_clients(clients.list_for(reader, call.id(Kind.SITE)), call),
     finish=client_rows,
 )
 CLIENT_ADD = Operation(

@@ -1,4 +1,4 @@
-"""The pages of domains, sites, users and clients, in the words of the guide."""
+"""The pages of domains, sites and users, in the words of the guide."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 from gateway.access.operators import Action
 from gateway.model.contacts import Contact
-from gateway.model.kinds import GuestSupport, SiteKind, UserKind
-from gateway.model.sites import Client, Domain, DomainUser, Role, Service, Site, shared_guest_uri
+from gateway.model.kinds import GuestSupport, SiteKind
+from gateway.model.sites import Domain, DomainUser, Role, Service, Site, shared_guest_uri
 from gateway.registry import clients, contacts, devices, domains, members, services, sites
 from gateway.registry.database import Reader
 from gateway.registry.members import UserRights
-from gateway.registry.people import QUERY_MAX
 from gateway.registry.recent import What
 from gateway.web.authority import Kind
-from gateway.web.operations_people import CLIENT_PING, ClientRow, client_row, shown_clients
 from gateway.web.operations_sites import (
     SERVICE_APPLY,
     SERVICE_ENABLE,
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
     from gateway.web.desk import Desk
 
 Shareable = tuple[Contact, ...]
-LONG_LIST = 12
-"""More rows than this bring a box to search them."""
 
 _SITE_TABS = {
     SITE_RENAME.name: "description",
@@ -76,16 +72,6 @@ def site_state(site: Site) -> str:
     if not site.enabled:
         words.append("disabled" if words else "site disabled")
     return "; ".join(words)
-
-
-def type_conflict(site: Site, client: Client) -> bool:
-    """Tell whether a client's program was built for another service (04 section 4.3)."""
-    return (
-        site.built
-        and client.service_type is not None
-        and (client.service_type, client.contract_author)
-        != (site.service_type, site.contract_author)
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +159,7 @@ async def domain(desk: Desk, page: Page) -> Rendered:
     found, users, of_sites = await desk.read(read)
     await remember(desk, page, What.DOMAIN, domain_id)
     topics = (f"domain:{domain_id}", *(f"site:{facts.site.id}" for facts in of_sites))
-    shared = ((facts.site.id, _shared_uri(desk, page, facts.site)) for facts in of_sites)
+    shared = ((facts.site.id, shared_uri(desk, page, facts.site)) for facts in of_sites)
     return Rendered(
         "domain.html",
         {
@@ -223,7 +209,7 @@ async def site(desk: Desk, page: Page) -> Rendered:
             "tab": _SERVICE_TABS.get(page.failed) or _service_tab(page, facts.site),
             "site_state": site_state,
             "service_fault": service_fault,
-            "shared_uri": _shared_uri(desk, page, facts.site),
+            "shared_uri": shared_uri(desk, page, facts.site),
         },
         (f"site:{site_id}", f"domain:{facts.domain.id}", "cameras"),
     )
@@ -252,51 +238,14 @@ async def delete_site(desk: Desk, page: Page) -> Rendered:
     return Rendered("site_delete.html", await desk.read(read))
 
 
-async def client_management(desk: Desk, page: Page) -> Rendered:
-    """CLIENT MANAGEMENT (guide 3.5)."""
-    site_id = page.call.id(Kind.SITE)
-
-    def read(reader: Reader) -> tuple[SiteFacts, tuple[Client, ...], int]:
-        every = clients.list_for(reader, site_id)
-        guests = sum(1 for client in every if client.user_kind is UserKind.GUEST)
-        return site_facts(reader, site_id), shown_clients(reader, site_id, page.call), guests
-
-    facts, found, guests_total = await desk.read(read)
-    by_user: dict[int, list[ClientRow]] = {given.user.id: [] for given in facts.allowed}
-    wanted = page.query.get("q", "")[:QUERY_MAX].strip()
-    sought = wanted.casefold()
-    for client in found:
-        words = (client.key, client.user_name, client.description, client.service_type or "")
-        if client.user_id in by_user and sought in " ".join(words).casefold():
-            by_user[client.user_id].append(client_row(desk, page.call, client))
-    return Rendered(
-        "clients.html",
-        {
-            "facts": facts,
-            "site": facts.site,
-            "rows": [service_row(desk, page.call, each) for each in facts.services],
-            "by_user": by_user,
-            "guests_total": guests_total,
-            "wanted": wanted,
-            "long": len(found) > LONG_LIST,
-            "open_client": page.opened(Kind.CLIENT, "open"),
-            "tab": "ping" if page.failed == CLIENT_PING.name else page.query.get("tab", "account"),
-            "site_state": site_state,
-            "service_fault": service_fault,
-            "type_conflict": type_conflict,
-            "shared_uri": _shared_uri(desk, page, facts.site),
-        },
-        (f"site:{site_id}", f"domain:{facts.domain.id}"),
-    )
-
-
 def _typed_number(page: Page, name: str) -> int:
     """Return a number of the form that was just refused, so that what it is about stays open."""
     typed = str(page.typed.get(name, "")) if page.failed else ""
     return int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 19 else 0
 
 
-def _shared_uri(desk: Desk, page: Page, found: Site) -> str:
+def shared_uri(desk: Desk, page: Page, found: Site) -> str:
+    """Return the URI that all guests of a site share; "" where there is none."""
     if found.guest_support is GuestSupport.STATELESS and found.guest_allowed:
         return shared_guest_uri(found, desk.address(page.call))
     return ""
@@ -307,4 +256,3 @@ DOMAIN = View(Action.VIEW_DOMAIN, Kind.DOMAIN, domain)
 NEW_USER = View(Action.VIEW_DOMAIN, Kind.DOMAIN, new_user)
 SITE = View(Action.VIEW_DOMAIN, Kind.SITE, site)
 DELETE_SITE = View(Action.VIEW_DOMAIN, Kind.SITE, delete_site)
-CLIENTS = View(Action.VIEW_DOMAIN, Kind.SITE, client_management)

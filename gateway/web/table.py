@@ -16,6 +16,7 @@ from gateway.web import (
     openapi,
     pages_box,
     pages_cameras,
+    pages_clients,
     pages_sites,
     shapes,
     table_admin,
@@ -234,19 +235,19 @@ PAGES: tuple[Route, ...] = (
         lambda call, _: f"{_site(call)}?done=service.delete",
     ),
     # clients
-    page("/sites/{site}/clients", pages_sites.CLIENTS),
-    form("/sites/{site}/clients", people.CLIENT_ADD, pages_sites.CLIENTS, _client),
+    page("/sites/{site}/clients", pages_clients.CLIENTS),
+    form("/sites/{site}/clients", people.CLIENT_ADD, pages_clients.CLIENTS, _client),
     form(
         "/sites/{site}/clients/{client}/password", people.CLIENT_PASSWORD,
-        pages_sites.CLIENTS, _clients,
+        pages_clients.CLIENTS, _clients,
     ),
     form(
         "/sites/{site}/clients/{client}/ping-period", people.CLIENT_PING,
-        pages_sites.CLIENTS, _client,
+        pages_clients.CLIENTS, _client,
     ),
     form(
         "/sites/{site}/clients/{client}/delete", people.CLIENT_DELETE,
-        pages_sites.CLIENTS, lambda call, _: f"{_clients(call)}?done=client.delete",
+        pages_clients.CLIENTS, lambda call, _: f"{_clients(call)}?done=client.delete",
     ),
 )  # fmt: skip
 
