@@ -13,7 +13,7 @@ from gateway.model.kinds import Authority, UserKind
 from gateway.registry import contacts, outbox
 from tests.features.scenes import markus
 from tests.features.steps import command, flat, users_of
-from tests.features.views import lines_of, text_of
+from tests.features.views import contact_of, lines_of, text_of
 from tests.features.world import MISSING, World, open_world, until
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
@@ -147,8 +147,8 @@ async def test_con_03_the_editor_of_a_contact(tmp_path: Path):
         assert (await users_of(scene))["J. Robinson"].kind is UserKind.CONTACT
         julias = await scene.world.signed_in("julia", "/contacts")
         assert await lines_of(julias.locator("#contacts")) == [MARKUS]
-        mine = await scene.world.registry.read(lambda reader: contacts.list_for(reader, 3))
-        assert await command(julias, f"/contacts/{mine[0].id + 99}/edit", name="Mine now") == 404
+        foreign = await contact_of(scene, "Markus")
+        assert await command(julias, f"/contacts/{foreign}/edit", name="Mine now") == 404
 
 
 async def test_con_04_the_search_for_a_person(tmp_path: Path):

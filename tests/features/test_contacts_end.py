@@ -31,7 +31,6 @@ from tests.features.world import ADMIN, MISSING, PLAIN, until
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
 SYSTEM = "Surveillance System"
-RED = "rgb(179, 38, 30)"
 
 
 async def _julia_online(scene: Scene) -> tuple[Any, Account, ClientEndpoint]:
