@@ -30,7 +30,8 @@ PASSING_COLUMNS = frozenset({"last_used_at"})
 class Estate:
     """What one provider owns, by kind; what its contact, a provider, shares with it.
 
-    `guest` is what it sees of that as a guest client, `spare` what may be deleted at will.
+    `guest` is what it sees of that as a guest client, `spare` what may be deleted at will, `known`
+    the texts that calls take, by path and name.
     """
 
     owner: int
@@ -38,6 +39,7 @@ class Estate:
     shared: dict[str, int] = field(default_factory=dict)
     guest: dict[str, int] = field(default_factory=dict)
     spare: dict[str, int] = field(default_factory=dict)
+    known: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 async def make_estate(rig: Rig, account: str, authority: Authority) -> Estate:

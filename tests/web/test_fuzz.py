@@ -38,8 +38,19 @@ from schemathesis.specs.openapi.checks import (
 
 from gateway.model.accounts import Scope
 from gateway.model.kinds import Authority
-from gateway.registry import contacts, domains, invitations, operators, server_settings, sites
+from gateway.registry import (
+    action_tokens,
+    contacts,
+    domains,
+    guests,
+    invitations,
+    operators,
+    server_settings,
+    sites,
+)
+from gateway.registry.action_tokens import Purpose
 from gateway.registry.database import Tx
+from gateway.registry.guests import Creator
 from gateway.web.openapi import document
 from gateway.web.routing import Side
 from gateway.web.table import ROUTES
@@ -63,6 +74,7 @@ PROVIDER, ADMINISTRATOR, BOX = "provider", "administrator", "box"
 OPEN_DOORS = {
     "management_url": "http://box.example", "hand_over": True, "anyone_can_register": True,
 }  # fmt: skip
+LINKS = "/api/v1/guest-links/"
 NOWHERE = 10**9
 """No object has a number as high."""
 LABELS = [f"{route.method} {route.path}" for route in ROUTES if route.side is Side.API]
@@ -160,6 +172,7 @@ class World:
             estate.ids.update(invitation=invited.id, letter=letter, request=request, person=asker)
             spare = domains.add(tx, estate.owner, "Spare")
             estate.spare.update(domain=spare.id, site=sites.add(tx, spare.id, "Spare").id)
+            estate.known = guest_links(tx, estate.guest, f"g{self.renewed}@example.org")
             secret, _ = operators.add_token(tx, "fuzz", estate.owner, [Scope.ADMINISTER])
             return secret.reveal()
 
@@ -206,10 +219,29 @@ class World:
         return bool(jsonschema_rs.is_valid(schema, body))
 
 
+def guest_links(tx: Tx, guest: dict[str, int], email: str) -> dict[str, dict[str, str]]:
+    """Return the links of a guest without an account, by the paths that take them."""
+    site = guest["site"]
+    client = guests.add_client(tx, site, Creator(email=email))
+    guest["client"] = client.id
+    browse = action_tokens.draw(tx, Purpose.BROWSE_GUESTS, email=email)
+    create = action_tokens.draw(tx, Purpose.CREATE_GUEST, email=email, site_id=site)
+    edit = action_tokens.draw(tx, Purpose.EDIT_GUEST, email=email, client_id=client.id)
+    links = {f"{LINKS}create": {"site_key": sites.get(tx, site).site_key}}
+    for drawn, names in (
+        (browse, ("list", "edit", "another")), (create, ("use",)),
+        (edit, ("password", "ping-period", "delete")),
+    ):  # fmt: skip
+        links |= {f"{LINKS}{name}": {"link": drawn[0].reveal()} for name in names}
+    return links
+
+
 def changes_much(case: schemathesis.Case) -> bool:
     """Tell whether nothing may be as it was after this call."""
     words = case.operation.path.split("/")
-    return case.method == "DELETE" or bool({"owners", "enabled", "settings", "clear"} & set(words))
+    return case.method == "DELETE" or bool(
+        {"owners", "enabled", "settings", "clear", "use", "delete"} & set(words)
+    )
 
 
 def bent(values: Any, path: str, mine: Estate, foreign: Estate | None) -> Any:
@@ -219,11 +251,11 @@ def bent(values: Any, path: str, mine: Estate, foreign: Estate | None) -> Any:
     ids, others = mine.ids, foreign.ids if foreign else {}
     if path.startswith("/api/v1/contacts/{contact}/domains"):
         ids, others = {**ids, **mine.shared}, {**others, **(foreign.shared if foreign else {})}
-    if path.endswith("/guest-clients"):
+    if path.endswith("/guest-clients") or path.startswith(LINKS):
         ids = {**ids, **mine.guest}
     if path in ("/api/v1/domains/{domain}", "/api/v1/sites/{site}"):
         ids = {**ids, **mine.spare}
-    known = KNOWN_BY_PATH.get(path, KNOWN)
+    known = {**KNOWN_BY_PATH.get(path, KNOWN), **mine.known.get(path, {})}
 
     def one(name: str, value: Any) -> Any:
         kind, number = name.removesuffix("_id"), zlib.crc32(repr(value).encode())
@@ -262,6 +294,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     opened = World(tmp_path_factory.mktemp("fuzz"))
     yield opened
     opened.close()
+
+
+def test_the_description_is_openapi(world: World) -> None:
+    world.api.validate()
+    assert set(world.operations) == set(LABELS)
+    broken = {**world.described, "paths": {"/x": {"get": {"responses": {"200": {}}}}}}
+    with pytest.raises(jsonschema_rs.ValidationError, match="description"):
+        schemathesis.openapi.from_dict(broken).validate()
 
 
 @pytest.mark.parametrize("label", LABELS)
