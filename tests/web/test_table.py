@@ -17,7 +17,7 @@ from gateway.web.authority import KIND_NAMES, OF_THE_BOX, Kind
 from gateway.web.gate import OPEN_UNCLAIMED
 from gateway.web.routing import Route, Side
 from gateway.web.table import ROUTES
-from tests.web.estate import Estate, content, differences, make_estate
+from tests.web.estate import Estate, content, differences, make_estate, mark
 from tests.web.rig import PASSWORD, Browser, Found, Rig, add_owner, open_rig
 
 OPEN = {
@@ -292,6 +292,39 @@ async def test_an_unclaimed_box_offers_the_setup_and_nothing_else(tmp_path: Path
                         assert (status, "unclaimed" in text) == (403, True), route.path
                     else:
                         assert status == 303, route.path
+
+
+async def test_open_routes_give_nothing_without_a_good_link(tmp_path: Path):
+    """Routes that ask for no standing ask for a link instead; a guessed one changes nothing."""
+    entrances = {"/", "/health", "/static/{name}", "/sign-in", "/sign-out", "/api/v1/openapi.json"}
+    async with open_rig(tmp_path) as rig:
+        rig.server.desk.claimed = True
+        estate = await make_estate(rig, "somebody", Authority.PROVIDER)
+        keys = await mark(rig, estate, "Canary7f3a")
+        browser = rig.browser()
+        try:
+            await browser.get("/sign-in")
+            for route in ROUTES:
+                if (route.method, route.path) not in OPEN or route.path in entrances:
+                    continue
+                before = await rig.registry.read(content)
+                body = {one.name: "x" * 43 for one in route.fields}
+                path = _path(route, estate)
+                more: dict[str, Any] = {"allow_redirects": False}
+                if route.side is Side.API:
+                    more["json"] = body
+                elif route.method != "GET":
+                    more["data"] = {"csrf": browser.csrf, **body}
+                async with browser.session.request(route.method, rig.url + path, **more) as answer:
+                    status, text = answer.status, await answer.text()
+                assert status < 500, (route.method, route.path, text)
+                if route.method == "POST":
+                    assert status >= 300, (route.path, text)
+                assert not {key for key in keys if key in text}, route.path
+                changed = differences(before, await rig.registry.read(content))
+                assert not changed, (route.method, route.path, status, changed)
+        finally:
+            await browser.close()
 
 
 def test_no_two_routes_are_the_same():
