@@ -14,10 +14,19 @@ import pytest
 
 from gateway.access.operators import Standing
 from gateway.model.kinds import Authority
-from gateway.registry import clients, contacts, domains, members, server_settings, sites
+from gateway.registry import (
+    action_tokens,
+    clients,
+    contacts,
+    domains,
+    members,
+    server_settings,
+    sites,
+)
 from gateway.registry.database import Reader, Tx
 from gateway.web.server import TOKEN_FILE
 from gateway.web.table import ROUTES
+from tests.features.entry_steps import choose
 from tests.features.scenes import Scene, john, markus
 from tests.features.steps import command, generate, service_account
 from tests.features.world import ADMIN, MISSING, PASSWORD, open_world
@@ -228,6 +237,21 @@ async def test_sec_03_quotas(tmp_path: Path):
             assert await command(who, path, **fields) == 303, name
             await _limits(scene, **{name: None})
         assert len(set(told.values())) == len(cases), told
+        # Without an account, guest clients are counted by mail address.
+        await choose(world, clients_per_address=1)
+        made, stranger = [], await world.page()
+        for _ in range(2):
+            secret, _ = await world.registry.write(
+                lambda tx: action_tokens.draw(
+                    tx, action_tokens.Purpose.CREATE_GUEST, email="eve@example.org", site_id=system
+                )
+            )
+            answer = await stranger.request.post(
+                "/api/v1/guest-links/use", data={"link": secret.reveal()}
+            )
+            made.append((answer.status, await answer.text()))
+        assert [status for status, _ in made] == [201, 409], made
+        assert "One mail address can create 1 clients" in made[1][1]
         await _limits(scene, domains_per_owner=2)
         await page.goto("/domains")
         before = await world.registry.read(content)
