@@ -35,17 +35,19 @@ from tests.endpoint.softnet import QUICK
 from tests.web.rig import CONTRACT
 
 SOAK = int(os.environ.get("SOAK") or 0)
-OPERATIONS, KILLS = 200 * max(1, SOAK), 12 * max(1, SOAK)
+OPERATIONS, KILLS = 200 * max(1, SOAK), 10 * max(1, SOAK)
 LONGEST = 0.015
 """Seconds from an operation's request to the kill, at most; most take 2 to 10 ms."""
 PATIENCE = 60.0
 """Seconds for the endpoints to be back; they take less than two on an idle machine."""
 
 
-async def until(endpoint: Endpoint, holds: Callable[[], bool], what: Callable[[], object]) -> None:
-    """Wait for what an endpoint hears to make something true."""
+async def until(
+    endpoints: tuple[Endpoint, ...], holds: Callable[[], bool], what: Callable[[], object]
+) -> None:
+    """Wait for what endpoints hear to make something true."""
     heard = asyncio.Event()
-    unsubscribe = endpoint.subscribe(lambda _: heard.set())
+    unsubscribes = [endpoint.subscribe(lambda _: heard.set()) for endpoint in endpoints]
     try:
         async with asyncio.timeout(PATIENCE):
             while not holds():
@@ -54,7 +56,8 @@ async def until(endpoint: Endpoint, holds: Callable[[], bool], what: Callable[[]
     except TimeoutError:
         raise AssertionError(str(what())) from None
     finally:
-        unsubscribe()
+        for unsubscribe in unsubscribes:
+            unsubscribe()
 
 
 async def join(estate: Estate, room: TaskRoom) -> tuple[ServiceEndpoint, ClientEndpoint]:
@@ -66,7 +69,7 @@ async def join(estate: Estate, room: TaskRoom) -> tuple[ServiceEndpoint, ClientE
         drawn["uri"], Secret(drawn["password"]), structure=CONTRACT, settings=QUICK, **parts
     )
     service.connect()
-    await until(service, lambda: service.status is ServiceStatus.ONLINE, lambda: service.status)
+    await until((service,), lambda: service.status is ServiceStatus.ONLINE, lambda: service.status)
     estate.roles = {
         one["name"]: one["id"] for one in await box.items(f"/sites/{estate.site}/roles")
     }
@@ -82,7 +85,7 @@ async def join(estate: Estate, room: TaskRoom) -> tuple[ServiceEndpoint, ClientE
         contract_author=CONTRACT.contract_author, settings=QUICK, **parts,
     )  # fmt: skip
     client.connect()
-    await until(client, lambda: client.status is ClientStatus.ONLINE, lambda: client.status)
+    await until((client,), lambda: client.status is ClientStatus.ONLINE, lambda: client.status)
     return service, client
 
 
@@ -103,8 +106,7 @@ async def see_the_same(estate: Estate, service: ServiceEndpoint, client: ClientE
         )  # fmt: skip
 
     wanted = (ServiceStatus.ONLINE, users, ClientStatus.ONLINE, hosts)
-    for endpoint in (service, client):
-        await until(endpoint, lambda: seen() == wanted, lambda: f"{seen()}\n{wanted}")
+    await until((service, client), lambda: seen() == wanted, lambda: f"{seen()}\n{wanted}")
 
 
 async def killed(box: Box, act: Act, seconds: float) -> bool:
