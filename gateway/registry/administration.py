@@ -85,7 +85,7 @@ def set_enabled(tx: Tx, actor_id: int | None, owner_id: int, enabled: bool) -> O
     """Enable or disable an account; open links of a disabled one are void. Raises as above."""
     _changeable(tx, actor_id, owner_id)
     if not enabled:
-        _void_links(tx, owner_id)
+        void_links(tx, owner_id)
     return owners.set_enabled(tx, owner_id, enabled)
 
 
@@ -101,7 +101,7 @@ def set_password(
     """Give an account another password where no mail can; its sessions end. Raises as above."""
     _changeable(tx, actor_id, owner_id)
     owners.set_password(tx, owner_id, password)
-    _void_links(tx, owner_id)
+    void_links(tx, owner_id)
 
 
 def delete(tx: Tx, actor_id: int | None, owner_id: int) -> Loss:
@@ -127,5 +127,6 @@ def _is_administrator(reader: Reader, actor_id: int | None) -> Standing:
     return Standing.ADMINISTRATOR
 
 
-def _void_links(tx: Tx, owner_id: int) -> None:
+def void_links(tx: Tx, owner_id: int) -> None:
+    """Make an account's open links good for nothing: somebody else decides about it now."""
     action_tokens.void(tx, owner_id, Purpose.RESET_PASSWORD, Purpose.UNLOCK, Purpose.SET_EMAIL)

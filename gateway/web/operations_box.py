@@ -13,7 +13,7 @@ from gateway.base.secret import Secret
 from gateway.model import names
 from gateway.model.accounts import ApiToken, Owner, Scope
 from gateway.model.kinds import Authority
-from gateway.registry import audit, operators, owners
+from gateway.registry import administration, audit, operators, owners
 from gateway.registry.database import Reader, Tx
 from gateway.registry.passwords import hash_password
 from gateway.web import fields, shapes
@@ -60,6 +60,19 @@ def _changeable(tx: Tx, call: Call) -> Owner:
     if not call.visitor.is_box:
         decide_about_owner(call.visitor.standing, owner.authority).enforce()
     return owner
+
+
+def _set_password(tx: Tx, call: Call) -> None:
+    owner_id = _changeable(tx, call).id
+    owners.set_password(tx, owner_id, call.values["record"])
+    administration.void_links(tx, owner_id)
+
+
+def _enable(tx: Tx, call: Call) -> Owner:
+    owner_id = _changeable(tx, call).id
+    if not call.values["enabled"]:
+        administration.void_links(tx, owner_id)
+    return owners.set_enabled(tx, owner_id, call.values["enabled"])
 
 
 def _only_the_box(call: Call) -> None:
@@ -110,9 +123,7 @@ OWNER_PASSWORD = Operation(
     summary="Set an account's password, unlock it and end its web sessions.",
     fields=(fields.secret("password", maximum=64),),
     prepare=hashed,
-    within=lambda tx, call: owners.set_password(
-        tx, _changeable(tx, call).id, call.values["record"]
-    ),
+    within=_set_password,
 )
 OWNER_ENABLE = Operation(
     name="owner.enable",
@@ -120,9 +131,7 @@ OWNER_ENABLE = Operation(
     kind=Kind.OWNER,
     summary="Enable or disable an account.",
     fields=(fields.flag("enabled"),),
-    within=lambda tx, call: owners.set_enabled(
-        tx, _changeable(tx, call).id, call.values["enabled"]
-    ),
+    within=_enable,
     shape=shapes.OWNER,
 )
 OWNER_AUTHORITY = Operation(

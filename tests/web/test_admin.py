@@ -8,6 +8,8 @@ import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
 from gateway.model.kinds import Authority
 from gateway.registry import audit, invitations, outbox, owners, self_service, server_settings
 from gateway.registry.outbox import LetterState
@@ -100,6 +102,32 @@ async def test_adm_06_a_link_is_handed_over_and_forgotten(tmp_path: Path):
         after = await rig.registry.read(lambda reader: outbox.get(reader, letter.id))
         assert (after.state, after.link) == (LetterState.HANDED_OVER, None)
         assert letter.link.reveal() not in (await admin.get("/admin/outbox"))[1]
+
+
+@pytest.mark.parametrize("command", [("password", {"password": "another long one"}),
+                                     ("enabled", {"enabled": "0"})])  # fmt: skip
+async def test_open_links_are_void_when_an_administrator_decides(
+    tmp_path: Path, command: tuple[str, dict[str, str]]
+):
+    async with office(tmp_path) as (rig, admin, _):
+        julia = await add_owner(rig.registry, "julia", Authority.CONSUMER)
+
+        def prepare(tx) -> None:
+            server_settings.change(tx, {"hand_over": True, "management_url": "http://box"})
+            tx.run("UPDATE owner SET email = 'j@example.org' WHERE id = ?", julia)
+            self_service.ask_for_password(tx, "julia", "192.0.2.1")
+
+        await rig.registry.write(prepare)
+        (letter,) = await rig.registry.read(outbox.list_all)
+        assert letter.link is not None
+        path = letter.link.reveal().removeprefix("http://box")
+        stranger = rig.browser()
+        assert (await stranger.get(path))[0] == 200
+        await admin.get(f"/admin/users/{julia}")
+        assert (await admin.post(f"/admin/users/{julia}/{command[0]}", command[1]))[0] == 303
+        await rig.registry.write(lambda tx: owners.set_enabled(tx, julia, True))
+        assert (await stranger.get(path))[0] != 200
+        await stranger.close()
 
 
 async def test_audit_is_filtered_and_given_to_spreadsheets(tmp_path: Path):
