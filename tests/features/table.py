@@ -58,7 +58,7 @@ def shown_by(name: str) -> str:
     return f"{found[1].upper()}-{found[2]}" if found else ""
 
 
-def tests_by_row() -> dict[str, list[str]]:
+def shown_by_tests() -> dict[str, list[str]]:
     """Return the names of the tests of this folder by the row that they show."""
     found: dict[str, list[str]] = {}
     for file in sorted(HERE.glob("test_*.py")):
@@ -70,7 +70,7 @@ def tests_by_row() -> dict[str, list[str]]:
 
 def page(verdicts: dict[str, str]) -> str:
     """Return the page; `verdicts` has a word for each test that was run."""
-    tests = tests_by_row()
+    tests = shown_by_tests()
     lines = [HEAD]
     section = ""
     passed = 0
