@@ -365,7 +365,7 @@ def test_garbage_and_damaged_openings_were_dropped(noise: Future[dict[int, list[
         assert hows["open"] == (waiting if port in (RENDEZVOUS, RENDEZVOUS_UDP) else 0), (
             f"port {port}: {hows}"
         )
-        assert hows["refused"] == 0
+        assert hows["refused"] == 0, f"port {port}: {hows}"
         assert len(ends) == 720
 
 
