@@ -47,8 +47,10 @@ async def poke(
     begun = time.monotonic()
     try:
         reader, writer = await asyncio.open_connection(address, port)
-    except OSError:
-        return Ending("refused")
+    except ConnectionResetError:
+        return Ending("reset")  # let in and reset before this busy loop looked
+    except OSError as error:
+        return Ending("refused", str(error).encode())
     said = bytearray()
 
     async def talk() -> None:
@@ -141,6 +143,8 @@ async def storm(address: str, port: int, count: int, *, reset: bool, say: bytes 
                         await loop.sock_sendall(sock, say)
                 if reset:
                     resetting(sock)
+            except ConnectionResetError:
+                pass  # as in poke
             except (OSError, TimeoutError):
                 refused += 1
             finally:
