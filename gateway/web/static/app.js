@@ -95,10 +95,43 @@
     }
   };
 
+  // -- search in long lists: what does not contain all the words is not shown
+  const LONG = 12;
+  const sought = new Map();
+  const findable = (place) => {
+    const lists = [...place.querySelectorAll("[data-find]")];
+    if (place.matches?.("[data-find]")) lists.push(place);
+    for (const list of lists) {
+      const rows = () => [...list.querySelectorAll(":scope tbody > tr, :scope ul.rows > li")];
+      if (rows().length <= LONG) continue;
+      const input = document.createElement("input");
+      input.type = "search";
+      input.id = "find-" + list.id;
+      input.className = "find";
+      input.placeholder = list.dataset.find;
+      input.setAttribute("aria-label", list.dataset.find);
+      const filter = () => {
+        sought.set(list.id, input.value);
+        const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+        for (const row of rows()) {
+          const text = row.textContent.toLowerCase();
+          row.hidden = !words.every((word) => text.includes(word));
+        }
+      };
+      input.addEventListener("input", filter);
+      const heading = list.querySelector(".head, h2");
+      if (heading) heading.after(input);
+      else list.prepend(input);
+      input.value = sought.get(list.id) || "";
+      filter();
+    }
+  };
+
   // -- what changed on the server -----------------------------------------------------------------
   const topics = (document.body.dataset.topics || "").split(" ").filter(Boolean);
   if (!topics.length || !window.EventSource) {
     localize(document);
+    findable(document);
     return;
   }
   const address = "/events?" + topics.map((topic) => "topic=" + encodeURIComponent(topic)).join("&")
@@ -106,11 +139,14 @@
   const shown = new WeakMap();
   for (const region of document.querySelectorAll("[data-live]")) shown.set(region, region.innerHTML);
   localize(document);
+  findable(document);
 
   const beingUsed = (region) => {
     const active = document.activeElement;
-    if (active && region.contains(active) && active.matches("input, select, textarea")) return true;
-    return [...region.querySelectorAll("input, select")].some((input) =>
+    if (active && region.contains(active) && active.matches("input:not(.find), select, textarea")) {
+      return true;
+    }
+    return [...region.querySelectorAll("input:not(.find), select")].some((input) =>
       input.type === "checkbox" ? input.checked !== input.defaultChecked
         : "defaultValue" in input && input.value !== input.defaultValue);
   };
@@ -165,6 +201,7 @@
       region.replaceWith(document.adoptNode(next));
       localize(next);
       shown.set(next, html);
+      findable(next);
       for (const id of open) {
         const one = document.getElementById(id);
         if (one) one.open = true;
