@@ -47,7 +47,8 @@ case $verb in
     run) ;;
     demo) required="$required $demo" ;;
     test) required="$required $demo $image mosquitto avahi-daemon avahi-utils dbus nftables \
-curl openssl socat haproxy gcc libc6-dev procps util-linux chromium vlc-bin vlc-plugin-base git" ;;
+curl openssl socat haproxy gcc libc6-dev procps util-linux chromium vlc-bin vlc-plugin-base git"
+        wanted="$wanted chromium-headless-shell" ;;
     image) required="$required $image" ;;
     *) say "unknown verb $verb"; exit 2 ;;
 esac
@@ -78,7 +79,7 @@ if command -v dpkg-query >/dev/null; then
     optional=$(missing_of $wanted)
     if [ -n "$missing$optional" ]; then
         say "installing Debian packages: $missing$optional"
-        if ! apt_install $missing $optional; then
+        if ! apt_install $missing $optional && { [ -z "$missing" ] || ! apt_install $missing; }; then
             if [ -n "$missing" ]; then
                 say "these Debian packages are missing and could not be installed without root:"
                 say "    $missing"

@@ -119,7 +119,7 @@ class Viewer:
             target=lambda: inside(host, lambda: asyncio.run(self._watch()), 600), daemon=True
         )
         self._thread.start()
-        wait_until(lambda: self.frames > 20 or self.trouble, 20, "the viewer sees the camera")
+        wait_until(lambda: self.frames > 20 or self.trouble, 60, "the viewer sees the camera")
         self.check()
 
     async def _watch(self) -> None:
