@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from playwright.async_api import Error
+
 from gateway.app import Gateway
 from gateway.base.clock import SystemClock
 from gateway.base.entropy import SystemEntropy
@@ -149,6 +151,7 @@ class World:
         self._contexts.append(context)
         context.set_default_timeout(WAIT * 1000)
         page = await context.new_page()
+        page.goto = _patient(page.goto)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", self._keep)
         return page
@@ -234,6 +237,20 @@ class World:
         for endpoint in self._endpoints:
             with contextlib.suppress(Exception):
                 await endpoint.close()
+
+
+def _patient(goto: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Go to a page again when the page before called that off by making itself anew."""
+
+    async def again(*where: Any, **how: Any) -> Any:
+        try:
+            return await goto(*where, **how)
+        except Error as error:
+            if "ERR_ABORTED" not in str(error):
+                raise
+            return await goto(*where, **how)
+
+    return again
 
 
 async def until(true: Callable[[], object | Awaitable[object]], seconds: float = WAIT) -> None:
