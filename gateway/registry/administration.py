@@ -75,7 +75,7 @@ def set_provider(tx: Tx, actor_id: int | None, owner_id: int, provider: bool) ->
 
     Raises NotFound, Denied for administrators and from anybody else.
     """
-    _changeable(tx, actor_id, owner_id)
+    changeable(tx, actor_id, owner_id)
     return owners.set_authority(
         tx, owner_id, Authority.PROVIDER if provider else Authority.CONSUMER
     )
@@ -83,9 +83,9 @@ def set_provider(tx: Tx, actor_id: int | None, owner_id: int, provider: bool) ->
 
 def set_enabled(tx: Tx, actor_id: int | None, owner_id: int, enabled: bool) -> Owner:
     """Enable or disable an account; open links of a disabled one are void. Raises as above."""
-    _changeable(tx, actor_id, owner_id)
+    changeable(tx, actor_id, owner_id)
     if not enabled:
-        void_links(tx, owner_id)
+        _void_links(tx, owner_id)
     return owners.set_enabled(tx, owner_id, enabled)
 
 
@@ -99,22 +99,29 @@ def set_password(
     tx: Tx, actor_id: int | None, owner_id: int, password: Secret | PasswordRecord
 ) -> None:
     """Give an account another password where no mail can; its sessions end. Raises as above."""
-    _changeable(tx, actor_id, owner_id)
+    changeable(tx, actor_id, owner_id)
     owners.set_password(tx, owner_id, password)
-    void_links(tx, owner_id)
+    _void_links(tx, owner_id)
 
 
 def delete(tx: Tx, actor_id: int | None, owner_id: int) -> Loss:
     """Delete an account with all that 04 section 8 names; return how much. Raises as above."""
-    _changeable(tx, actor_id, owner_id)
+    changeable(tx, actor_id, owner_id)
     gone = loss(tx, owner_id)
     owners.delete(tx, owner_id)
     return gone
 
 
-def _changeable(reader: Reader, actor_id: int | None, owner_id: int) -> None:
+def changeable(reader: Reader, actor_id: int | None, owner_id: int) -> Owner:
+    """Return the account, unless it is an administrator's and this is not the box's own token.
+
+    Raises NotFound, Denied.
+    """
     standing = _is_administrator(reader, actor_id)
-    decide_about_owner(standing, owners.get(reader, owner_id).authority).enforce()
+    owner = owners.get(reader, owner_id)
+    if actor_id is not None:
+        decide_about_owner(standing, owner.authority).enforce()
+    return owner
 
 
 def _is_administrator(reader: Reader, actor_id: int | None) -> Standing:
@@ -127,6 +134,5 @@ def _is_administrator(reader: Reader, actor_id: int | None) -> Standing:
     return Standing.ADMINISTRATOR
 
 
-def void_links(tx: Tx, owner_id: int) -> None:
-    """Make an account's open links good for nothing: somebody else decides about it now."""
+def _void_links(tx: Tx, owner_id: int) -> None:
     action_tokens.void(tx, owner_id, Purpose.RESET_PASSWORD, Purpose.UNLOCK, Purpose.SET_EMAIL)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway import __version__
-from gateway.access.operators import Action, decide_about_owner
+from gateway.access.operators import Action
 from gateway.base.errors import Denied, InvalidInput
 from gateway.base.secret import Secret
 from gateway.model import names
@@ -51,28 +51,8 @@ def _set_authority(tx: Tx, call: Call) -> Owner:
     authority = AUTHORITIES[call.values["authority"]]
     if authority is Authority.ADMINISTRATOR:
         _only_the_box(call)
-    return owners.set_authority(tx, _changeable(tx, call).id, authority)
-
-
-def _changeable(tx: Tx, call: Call) -> Owner:
-    """Return the account, unless it is an administrator and this is not the local tool."""
-    owner = owners.get(tx, call.id(Kind.OWNER))
-    if not call.visitor.is_box:
-        decide_about_owner(call.visitor.standing, owner.authority).enforce()
-    return owner
-
-
-def _set_password(tx: Tx, call: Call) -> None:
-    owner_id = _changeable(tx, call).id
-    owners.set_password(tx, owner_id, call.values["record"])
-    administration.void_links(tx, owner_id)
-
-
-def _enable(tx: Tx, call: Call) -> Owner:
-    owner_id = _changeable(tx, call).id
-    if not call.values["enabled"]:
-        administration.void_links(tx, owner_id)
-    return owners.set_enabled(tx, owner_id, call.values["enabled"])
+    owner = administration.changeable(tx, call.visitor.owner_id, call.id(Kind.OWNER))
+    return owners.set_authority(tx, owner.id, authority)
 
 
 def _only_the_box(call: Call) -> None:
@@ -123,7 +103,9 @@ OWNER_PASSWORD = Operation(
     summary="Set an account's password, unlock it and end its web sessions.",
     fields=(fields.secret("password", maximum=64),),
     prepare=hashed,
-    within=_set_password,
+    within=lambda tx, call: administration.set_password(
+        tx, call.visitor.owner_id, call.id(Kind.OWNER), call.values["record"]
+    ),
 )
 OWNER_ENABLE = Operation(
     name="owner.enable",
@@ -131,7 +113,9 @@ OWNER_ENABLE = Operation(
     kind=Kind.OWNER,
     summary="Enable or disable an account.",
     fields=(fields.flag("enabled"),),
-    within=_enable,
+    within=lambda tx, call: administration.set_enabled(
+        tx, call.visitor.owner_id, call.id(Kind.OWNER), call.values["enabled"]
+    ),
     shape=shapes.OWNER,
 )
 OWNER_AUTHORITY = Operation(
@@ -148,7 +132,7 @@ OWNER_DELETE = Operation(
     action=Action.MANAGE_OWNERS,
     kind=Kind.OWNER,
     summary="Delete an account with its domains and every client that it created.",
-    within=lambda tx, call: owners.delete(tx, _changeable(tx, call).id),
+    within=lambda tx, call: administration.delete(tx, call.visitor.owner_id, call.id(Kind.OWNER)),
 )
 ACCOUNT_PASSWORD = Operation(
     name="account.set-password",
