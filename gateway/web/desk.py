@@ -64,7 +64,6 @@ class Desk:
     probes: ProbeDrawer
     mail: MailDoor = dataclasses.field(default_factory=NoMail)
     server_address: str = ""
-    management_url: str = ""
     started_at: int = 0
     claimed: bool = False
     visit_key: bytes = b""

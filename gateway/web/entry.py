@@ -202,6 +202,7 @@ async def entry_page(
         template,
         {
             "csrf": visitor.csrf or visit_token(desk.visit_key, visit),
+            "origin": desk.renderer.origin(request),
             "errors": errors,
             "typed": typed,
             "password_minimum": minimum,

@@ -124,7 +124,7 @@ class Link:
         about, address = await desk.read(
             lambda reader: (self.look(reader, token), self.address(reader, token))
         )
-        more = {"address": address,"title": self.title, "button": self.button, "about": about,
+        more = {"address": address, "title": self.title, "button": self.button, "about": about,
                 "fields": self.fields, "labels": _LABELS, "path": request.path}  # fmt: skip
         return await entry_page(
             desk, request, visitor, "link.html", errors, typed, status, more=more

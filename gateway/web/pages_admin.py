@@ -31,11 +31,6 @@ CSV_ROWS_MAX = 200_000
 TOPICS = ("administration",)
 
 
-def origin(desk: Desk, request: web.Request) -> str:
-    """Return how these pages are called in links, without a slash at the end."""
-    return desk.management_url or f"{request.scheme}://{request.host}"
-
-
 async def users(desk: Desk, page: Page) -> Rendered:
     """User management: the search."""
     wanted = search_of(page)
@@ -71,7 +66,7 @@ async def invitation_list(desk: Desk, page: Page) -> Rendered:
             "chosen": server_settings.load(reader),
         }
 
-    values = {"opened": page.opened(Kind.INVITATION, "open"), "origin": origin(desk, page.request)}
+    values = {"opened": page.opened(Kind.INVITATION, "open")}
     return Rendered("admin_invitations.html", {**values, **await desk.read(read)}, TOPICS)
 
 

@@ -52,7 +52,6 @@ async def _show(
         "here": request.path,
         "path": request.path,
         "offered": await desk.read(guest_mail.offered),
-        "origin": desk.renderer.management_url or f"{request.scheme}://{request.host}",
         "shown": None,
     }
     errors, typed = more.pop("errors", {}), more.pop("typed", {})

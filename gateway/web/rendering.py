@@ -79,13 +79,17 @@ class Renderer:
             qr_of=_qr_of,
         )
 
+    def origin(self, request: web.Request) -> str:
+        """Return how links call these pages, without a slash at the end."""
+        return self.management_url or f"{request.scheme}://{request.host}"
+
     def page(self, rendered: Rendered, page: Page, status: int = 200) -> web.Response:
         """Return a page of a view."""
         request = page.request
         values = {
             "page": page,
             "notice": page.notice,
-            "origin": self.management_url or f"{request.scheme}://{request.host}",
+            "origin": self.origin(request),
             "visitor": page.call.visitor,
             "topics": rendered.topics if page.request.method == "GET" else (),
             "since": page.since,
@@ -102,8 +106,7 @@ class Renderer:
         """Return a page that is no view: signing in, setting up, an error."""
         base = {
             "visitor": visitor, "topics": (), "since": 0, "notice": "", "csrf": visitor.csrf,
-            "here": "",
-            "done": "", "origin": self.management_url,
+            "here": "", "done": "",
         }  # fmt: skip
         return self._html(template, {**base, **values}, status)
 

@@ -230,7 +230,7 @@ class WebServer:
         """Take over what an administrator set: the names that URIs and links carry."""
         chosen = await self._registry.read(server_settings.load)
         self.desk.server_address = chosen.server_address or self._given_address
-        self.desk.management_url = self.desk.renderer.management_url = chosen.management_url
+        self.desk.renderer.management_url = chosen.management_url
         host = urlsplit(chosen.management_url).hostname or ""
         self._gate.host_names = own_names(*self._names, chosen.server_address, host)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import csv
 import io
@@ -58,6 +59,14 @@ async def test_adm_03_reg_07_an_invitation_is_made_shown_changed_and_deleted(tmp
         assert made.make_provider
         _, text, _ = await admin.get(headers["Location"].partition("#")[0])
         assert f"{rig.url}/invitation/{made.key}" in text
+        named = {"name": "management_url", "value": "https://box.example"}
+        await admin.get("/admin/settings")
+        assert (await admin.post("/admin/settings", named))[0] == 303
+        while not rig.server.desk.renderer.management_url:
+            await asyncio.sleep(0.01)
+        _, text, _ = await admin.get(headers["Location"].partition("#")[0])
+        assert f"https://box.example/invitation/{made.key}" in text
+        assert rig.url not in text
         where = f"/admin/invitations/{made.id}"
         assert (await admin.post(where, {"text": "Another"}))[0] == 303
         assert "Another" in (await admin.get("/admin/invitations"))[1]
