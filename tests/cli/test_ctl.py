@@ -16,16 +16,8 @@ import pytest
 from gateway.cli import ctl, ctl_call, ctl_verbs
 from gateway.web.routing import Side
 from gateway.web.table import ROUTES
-from tests.web.rig import (
-    CAMERA_PASSWORD,
-    JPEG,
-    PASSWORD,
-    Found,
-    Rig,
-    Watching,
-    build_structure,
-    open_rig,
-)
+from tests.web.callers import PASSWORD
+from tests.web.rig import CAMERA_PASSWORD, JPEG, Found, Rig, Watching, build_structure, open_rig
 
 ROOT = Path(__file__).resolve().parents[2]
 

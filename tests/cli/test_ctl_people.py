@@ -14,7 +14,8 @@ from gateway.model.accounts import Scope
 from gateway.model.kinds import Authority
 from gateway.registry import clients, members, operators, server_settings, sites
 from tests.cli.test_ctl import Terminal
-from tests.web.rig import PASSWORD, Rig, add_owner, build_site, open_rig
+from tests.web.callers import PASSWORD
+from tests.web.rig import Rig, add_owner, build_site, open_rig
 
 
 async def _account(rig: Rig, folder: Path, name: str, authority: Authority) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.web.rig import PASSWORD
+from tests.web.callers import PASSWORD
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0

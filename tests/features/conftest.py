@@ -1,17 +1,26 @@
-"""All tests of a process share one event loop and one browser: that start is the slow part."""
+"""Tests here need a browser; all of a process share it and one event loop: that start is slow."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.features import world
+from tests.web import chromium
 
 DEFAULT_TIMEOUT = 60.0
+HERE = Path(__file__).parent
 _RUNNER: list[asyncio.Runner] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:  # of all folders; those of this one that are coroutines drive the browser
+        if HERE in item.path.parents and inspect.iscoroutinefunction(getattr(item, "obj", None)):
+            item.add_marker(chromium.needed)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from gateway.model.kinds import Authority
 from gateway.registry import contacts, owners
 from gateway.registry.database import Tx
@@ -22,10 +20,9 @@ from tests.features.entry_steps import (
     use_mailbox,
 )
 from tests.features.steps import command, flat
-from tests.features.world import ADMIN, MISSING, PASSWORD, World, open_world
+from tests.features.world import ADMIN, PASSWORD, World, open_world
 from tests.telemetry.mailbox import Mailbox
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
 WRONG = "not the password"
 ANOTHER = "another good password"
 

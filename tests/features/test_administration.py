@@ -25,9 +25,7 @@ from tests.features.entry_steps import (
 )
 from tests.features.scenes import john, markus
 from tests.features.steps import command, flat, generate, program_of, service_account
-from tests.features.world import ADMIN, MISSING, PASSWORD, open_world, until
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
+from tests.features.world import ADMIN, PASSWORD, open_world, until
 
 
 async def _press(page: Any, button: str, *, said: str = "Saved.") -> None:

@@ -30,9 +30,7 @@ from tests.features.views import (
     row,
     text_of,
 )
-from tests.features.world import ADMIN, CAMERA, MISSING, until
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
+from tests.features.world import ADMIN, CAMERA, until
 
 
 async def test_clt_01_the_button_clients_is_leftmost_and_leads_to_client_management(tmp_path: Path):

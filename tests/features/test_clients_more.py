@@ -30,10 +30,8 @@ from tests.features.views import (
     row,
     text_of,
 )
-from tests.features.world import MISSING, PLAIN, until
-from tests.web.rig import Program
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
+from tests.features.world import PLAIN, until
+from tests.web.callers import Program
 
 
 async def test_clt_21_add_a_client_for_alison(tmp_path: Path):

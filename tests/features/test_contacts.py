@@ -7,16 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from gateway.model.kinds import Authority, UserKind
 from gateway.registry import contacts, outbox
 from tests.features.scenes import markus
 from tests.features.steps import command, flat, users_of
 from tests.features.views import contact_of, lines_of, text_of
-from tests.features.world import MISSING, World, open_world, until
+from tests.features.world import World, open_world, until
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
 SOPHIE, CARL, MARKUS = "Sophie Germain", "Carl Gauss", "Markus Schmidt"
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from gateway.endpoint.client import ClientEndpoint
 from gateway.model.kinds import Authority, ClientStatus, SiteKind, UserKind
 from gateway.registry import contacts, domains, members
@@ -27,9 +25,8 @@ from tests.features.views import (
     shared_page,
     text_of,
 )
-from tests.features.world import ADMIN, MISSING, PLAIN, until
+from tests.features.world import ADMIN, PLAIN, until
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
 SYSTEM = "Surveillance System"
 
 

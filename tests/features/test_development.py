@@ -7,8 +7,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from gateway.endpoint.service import ServiceEndpoint
 from gateway.model.kinds import (
     ClientStatus,
@@ -23,9 +21,7 @@ from gateway.registry import members, sites
 from tests.features import steps
 from tests.features.scenes import Scene, nothing_yet
 from tests.features.steps import until_users
-from tests.features.world import MISSING, until
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
+from tests.features.world import until
 
 HOUR = 3600
 BASE = SiteStructure(

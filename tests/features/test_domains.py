@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from gateway.model.kinds import Authority, SiteKind
 from gateway.registry import domains, members, sites
 from tests.features import steps
 from tests.features.scenes import john, markus, nothing_yet
 from tests.features.steps import command, gone, shows, until_shown
-from tests.features.world import MISSING, PLAIN, until
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
+from tests.features.world import PLAIN, until
 
 
 async def _names(page: Any) -> list[str]:

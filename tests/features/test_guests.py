@@ -43,9 +43,7 @@ from tests.features.views import (
     row,
     text_of,
 )
-from tests.features.world import CAMERA, MISSING, until
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
+from tests.features.world import CAMERA, until
 
 
 async def test_gst_01_the_guest_sections_appear(tmp_path: Path):

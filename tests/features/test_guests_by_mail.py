@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from gateway.model.kinds import UserKind
 from gateway.registry import outbox
 from gateway.wire.codes import ErrorCode
@@ -34,9 +32,8 @@ from tests.features.views import (
     refused,
     text_of,
 )
-from tests.features.world import ADMIN, MISSING, until
+from tests.features.world import ADMIN, until
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
 MINUTE, HOUR, DAY = 60, 3600, 86400
 OTHER = "somebody@example.org"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from gateway.model.kinds import Authority, UserKind
 from gateway.registry import domains, sites
 from tests.features.guest_steps import (
@@ -25,9 +23,7 @@ from tests.features.guest_steps import (
 from tests.features.scenes import Scene
 from tests.features.steps import command
 from tests.features.views import clients_of, connect, lines_of, text_of
-from tests.features.world import MISSING, open_world
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
+from tests.features.world import open_world
 
 
 async def _deny(scene: Scene, *names: str) -> None:

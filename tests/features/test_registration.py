@@ -6,8 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from gateway.model.kinds import Authority
 from gateway.registry import invitations, owners
 from tests.features.entry_steps import (
@@ -27,10 +25,9 @@ from tests.features.entry_steps import (
     use_mailbox,
 )
 from tests.features.steps import command, flat
-from tests.features.world import ADMIN, MISSING, PASSWORD, World, open_world
+from tests.features.world import ADMIN, PASSWORD, World, open_world
 from tests.telemetry.mailbox import Mailbox
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
 KEY = re.compile(r"[a-km-np-z][0-9a-km-np-z]{31}\Z")
 """An invitation's key: a letter first, then letters and digits, without l and o."""
 

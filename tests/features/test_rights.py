@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from gateway.access.ports import RolesRule
 from gateway.endpoint.calls import EMPTY, IncomingCall
 from gateway.endpoint.errors import AccessDenied
@@ -15,9 +13,7 @@ from gateway.registry import contacts, members, sites
 from tests.features import steps
 from tests.features.scenes import Scene, john, markus, nothing_yet
 from tests.features.steps import command, shows, until_users
-from tests.features.world import MISSING, PLAIN, until
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
+from tests.features.world import PLAIN, until
 
 OPERATIONS = {"Look": "User", "Move": "Operator", "Reset": "Administrator"}
 

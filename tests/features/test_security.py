@@ -29,12 +29,12 @@ from gateway.web.table import ROUTES
 from tests.features.entry_steps import choose
 from tests.features.scenes import Scene, john, markus
 from tests.features.steps import command, generate, service_account
-from tests.features.world import ADMIN, MISSING, PASSWORD, open_world
+from tests.features.world import ADMIN, PASSWORD, open_world
 from tests.web import test_table as table
+from tests.web.callers import Browser
 from tests.web.estate import content, differences, make_estate
-from tests.web.rig import Browser, MemoryCameras
+from tests.web.rig import MemoryCameras
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
 ID_FIELDS = {"user_id", "contact_id", "site_id", "role_id", "client_id", "service_id"}
 """What a body may name by its id, beside the object of the path."""
 NEVER_HERE = {"rights.add-user": (409,), "rights.remove-user": (409,)}

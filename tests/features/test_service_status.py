@@ -6,8 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from gateway.model.kinds import ClientStatus, ServiceStatus
 from tests.features import steps
 from tests.features.scenes import CAMERAS, Scene, john
@@ -18,9 +16,7 @@ from tests.features.steps import (
     until_row,
     until_shown,
 )
-from tests.features.world import CAMERA, MISSING, until
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
+from tests.features.world import CAMERA, until
 
 RENAMED = dataclasses.replace(
     CAMERA, roles=("administrator", "Operator", "User"), owner_role="administrator"

@@ -7,8 +7,6 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from gateway.endpoint.calls import IncomingCall
 from gateway.model.kinds import ClientStatus, ServiceStatus, SiteKind
 from gateway.registry import services
@@ -22,9 +20,7 @@ from tests.features.steps import (
     until_reads,
     until_row,
 )
-from tests.features.world import ADMIN, CAMERA, MISSING, PLAIN, until
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
+from tests.features.world import ADMIN, CAMERA, PLAIN, until
 
 
 async def test_svc_01_the_account_of_a_service(tmp_path: Path):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from gateway.model.kinds import Authority, ClientStatus, UserKind
 from gateway.registry import domains
 from tests.features.scenes import CAMERAS, Scene, markus
@@ -29,9 +27,8 @@ from tests.features.views import (
     shared_page,
     text_of,
 )
-from tests.features.world import MISSING, until
+from tests.features.world import until
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
 SYSTEM = "Surveillance System"
 UNDERLINED = "e => getComputedStyle(e).textDecorationLine === 'underline'"
 

@@ -33,10 +33,9 @@ from tests.features.views import (
     shared_page,
     text_of,
 )
-from tests.features.world import MISSING, until
-from tests.web.rig import Program
+from tests.features.world import until
+from tests.web.callers import Program
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
 SYSTEM = "Surveillance System"
 REMOTE = "Cold Vision Remote Control. V: 2.1.1"
 UNDERLINED = "e => getComputedStyle(e).textDecorationLine === 'underline'"

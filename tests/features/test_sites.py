@@ -16,9 +16,7 @@ from gateway.registry import services, sites
 from tests.features import steps
 from tests.features.scenes import Scene, john, markus, nothing_yet
 from tests.features.steps import command, gone, shows, until_shown, until_users
-from tests.features.world import ADMIN, CAMERA, MISSING, PLAIN, until
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
+from tests.features.world import ADMIN, CAMERA, PLAIN, until
 
 NO_OWNER_ROLE = dataclasses.replace(CAMERA, owner_role=None)
 

@@ -33,9 +33,8 @@ from tests.features.views import (
     row,
     text_of,
 )
-from tests.features.world import CAMERA, MISSING, PASSWORD, PLAIN, World, open_world
+from tests.features.world import CAMERA, PASSWORD, PLAIN, World, open_world
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
 SYSTEM = "Surveillance System"
 REMOTE = "Cold Vision Remote Control. V: 2.1.1"
 CAMERAS = {"Entrance": "2.3.1", "Hall": "2.3.3", "Office": "2.3.3", "Storage": "2.3.2"}

@@ -32,9 +32,8 @@ from tests.features.views import (
     row,
     text_of,
 )
-from tests.features.world import CAMERA, MISSING, open_world
+from tests.features.world import CAMERA, open_world
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
 CONTROL = "Surveillance Control. V: 2.1.2"
 VERSIONS = {"Camera 1": "2.3.1", "Camera 2": "2.3.3", "Camera 3": "2.3.3", "Camera 4": "2.3.2"}
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from gateway.model.kinds import Authority, ClientStatus, SiteKind, UserKind
 from gateway.registry import contacts, members, sites
 from tests.features import steps
 from tests.features.scenes import Scene, john, markus, nothing_yet
 from tests.features.steps import command, gone, shows, until_users
-from tests.features.world import CAMERA, MISSING, PLAIN, until
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "-")
+from tests.features.world import CAMERA, PLAIN, until
 
 
 async def _rows(page: Any) -> list[str]:

@@ -25,11 +25,9 @@ from gateway.base.secret import Secret
 from gateway.discovery.settings import DiscoverySettings
 from gateway.endpoint.client import ClientEndpoint
 from gateway.endpoint.service import ServiceEndpoint
-from gateway.endpoint.settings import EndpointSettings
 from gateway.model.kinds import Authority, EventKind, GuestAccess, GuestSupport
 from gateway.model.structure import EventDefinition, SiteStructure
 from gateway.net.tasks import TaskRoom
-from gateway.protocol.backoff import BackOffTable
 from gateway.registry import domains, owners
 from gateway.registry.database import Registry
 from gateway.registry.passwords import PasswordRecord, hash_password
@@ -38,14 +36,14 @@ from gateway.settings.schema import GatewaySettings
 from gateway.telemetry.settings import MailSettings
 from gateway.tracker.settings import TrackerSettings
 from gateway.web.settings import WebSettings
+from tests.endpoint.softnet import QUICK
 from tests.web import chromium
+from tests.web.callers import PASSWORD, Browser, close_callers
 from tests.web.chromium import FLAGS, PROGRAM, SCREENSHOTS
-from tests.web.rig import PASSWORD, Browser
 
 __all__ = [
     "ADMIN",
     "CAMERA",
-    "MISSING",
     "PASSWORD",
     "PLAIN",
     "World",
@@ -54,7 +52,6 @@ __all__ = [
     "until",
 ]
 
-MISSING = chromium.missing()
 ADMIN = "admin"
 """The account of the box's administrator, Ada Admin."""
 CAMERA = SiteStructure(
@@ -68,11 +65,6 @@ CAMERA = SiteStructure(
 """What the cameras of the seed scene declare: with roles (RBAC), guests supported."""
 PLAIN = SiteStructure("iSentry", "Argus", GuestSupport.NONE, (), None, ())
 """A device without roles (PAC): users have access or have none."""
-QUICK = EndpointSettings(
-    back_off=BackOffTable(
-        balancer=(0.05, 0.1, 0.2), tracker=(0.05, 0.05, 0.1, 0.2), minute=0.3, no_address=0.3
-    )
-)
 WAIT = 15.0
 """Seconds for what should take a fraction of one; the machine may be busy."""
 
@@ -152,13 +144,8 @@ class World:
         context.set_default_timeout(WAIT * 1000)
         page = await context.new_page()
         page.goto = _patient(page.goto)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", self._keep)
+        chromium.listen(page, self.complaints)
         return page
-
-    def _keep(self, message: Any) -> None:
-        if message.type == "error" and "Failed to load resource" not in message.text:
-            self.complaints.append(message.text)
 
     async def signed_in(self, account_name: str, path: str = "/", **more: Any) -> Any:
         """Open a window of somebody who has signed in, at a page.
@@ -233,7 +220,9 @@ class World:
 
     async def _close(self) -> None:
         for context in self._contexts:
-            await context.close()
+            with contextlib.suppress(Error):
+                await context.close()
+        await close_callers()
         for endpoint in self._endpoints:
             with contextlib.suppress(Exception):
                 await endpoint.close()

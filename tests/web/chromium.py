@@ -10,6 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 PROGRAM = shutil.which("chromium-headless-shell") or shutil.which("chromium") or "chromium"
 """The shell is the same browser without the windows that nobody sees: three times as quick."""
 FLAGS = (
@@ -27,6 +29,10 @@ def missing() -> str:
     if importlib.util.find_spec("playwright") is None:
         return "the Python package playwright is not installed"
     return ""
+
+
+needed = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
+"""The mark of a test that drives a browser."""
 
 
 def axe_source() -> str:
@@ -48,18 +54,23 @@ async def browser_page(**more: Any) -> AsyncIterator[Any]:
             page = await context.new_page()
             complaints: list[str] = []
             page.complaints = complaints
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
-            page.on("console", lambda message: _keep(complaints, message))
+            listen(page, complaints)
             yield page
         finally:
             await browser.close()
 
 
-def _keep(complaints: list[str], message: Any) -> None:
-    # A refused form is an answer with a status, which the console mentions; that is no fault.
-    if message.type == "error" and "Failed to load resource" not in message.text:
-        complaints.append(message.text)
+def listen(page: Any, complaints: list[str]) -> None:
+    """Keep what a page complains of: a script that failed, a policy that was broken, a dialog."""
+
+    def keep(message: Any) -> None:
+        # A refused form is an answer with a status, which the console mentions; that is no fault.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            complaints.append(message.text)
+
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
+    page.on("console", keep)
 
 
 async def picture(page: Any, name: str) -> None:

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import aiohttp
 
 from gateway.base.clock import Clock, SystemClock
 from gateway.base.entropy import SystemEntropy
@@ -44,9 +41,9 @@ from gateway.web.doors import LiveEndpoint, LiveSite
 from gateway.web.server import TOKEN_FILE, WebServer
 from gateway.web.settings import WebSettings
 from gateway.wire.structure import structure_hash
+from tests.web.callers import PASSWORD, Browser, close_callers
 
 ADDRESS = "127.18.0.1"
-PASSWORD = "correct horse battery"
 CAMERA_PASSWORD = "c4m-s3cret!"
 JPEG = bytes.fromhex(
     "ffd8ffe000104a46494600010100000100010000ffdb004300080606070605080707070909080a0c140d0c0b0b"
@@ -249,75 +246,6 @@ class Rig:
         return Browser(self.url)
 
 
-class Browser:
-    """A browser without eyes: cookies, forms with their token, no redirections followed."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
-        self.csrf = ""
-
-    async def get(self, path: str, **more: Any) -> tuple[int, str, Any]:
-        more.setdefault("allow_redirects", False)
-        async with self.session.get(self.url + path, **more) as answer:
-            text = await answer.text(errors="replace")
-            if found := re.search(r'name="csrf" value="([0-9a-f]+)"', text):
-                self.csrf = found.group(1)
-            return answer.status, text, answer.headers
-
-    async def post(self, path: str, data: Any = None, **more: Any) -> tuple[int, str, Any]:
-        form = {"csrf": self.csrf, **(data or {})} if not isinstance(data, list) else [
-            ("csrf", self.csrf), *data]  # fmt: skip
-        async with self.session.post(
-            self.url + path, data=form, allow_redirects=False, **more
-        ) as answer:
-            return answer.status, await answer.text(errors="replace"), answer.headers
-
-    async def sign_in(self, account: str, password: str = PASSWORD) -> None:
-        await self.get("/sign-in")
-        status, text, _ = await self.post(
-            "/sign-in", {"account_name": account, "password": password}
-        )
-        assert status == 303, text
-        await self.get("/account")
-
-    async def claim(self, code: str, account: str = "markus") -> None:
-        await self.get("/setup")
-        status, text, _ = await self.post(
-            "/setup",
-            {"code": code, "full_name": "Markus Schmidt", "account_name": account,
-             "password": PASSWORD},
-        )  # fmt: skip
-        assert status == 303, text
-        await self.get("/account")
-
-    async def close(self) -> None:
-        await self.session.close()
-
-
-class Program:
-    """A program with a token, or with none."""
-
-    def __init__(self, url: str, token: str | None) -> None:
-        self.url = f"{url}/api/v1"
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.session = aiohttp.ClientSession(headers=headers)
-
-    async def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        async with self.session.request(method, self.url + path, json=body) as answer:
-            if "json" in answer.content_type:
-                return answer.status, await answer.json(content_type=None)
-            return answer.status, await answer.read()
-
-    async def good(self, method: str, path: str, body: Any = None) -> Any:
-        status, found = await self.call(method, path, body)
-        assert status < 300, found
-        return found
-
-    async def close(self) -> None:
-        await self.session.close()
-
-
 @contextlib.asynccontextmanager
 async def open_rig(
     state: Path, *, address: str = ADDRESS, settings: WebSettings | None = None,
@@ -337,6 +265,7 @@ async def open_rig(
         port = bound[0][1]
         yield Rig(server, registry, cameras, live, state, port, f"http://{address}:{port}")
     finally:
+        await close_callers()
         await server.stop()
         await registry.close()
 

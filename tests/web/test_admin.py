@@ -14,7 +14,8 @@ import pytest
 from gateway.model.kinds import Authority
 from gateway.registry import audit, invitations, outbox, owners, self_service, server_settings
 from gateway.registry.outbox import LetterState
-from tests.web.rig import Browser, Program, Rig, add_owner, open_rig
+from tests.web.callers import Browser, Program
+from tests.web.rig import Rig, add_owner, open_rig
 
 
 @contextlib.asynccontextmanager

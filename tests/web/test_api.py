@@ -20,12 +20,11 @@ from gateway.web import (
 )
 from gateway.web.routing import Side
 from gateway.web.table import ROUTES
+from tests.web.callers import PASSWORD, Program
 from tests.web.rig import (
     CAMERA_PASSWORD,
     JPEG,
-    PASSWORD,
     Found,
-    Program,
     Rig,
     Watching,
     add_owner,

@@ -12,19 +12,11 @@ from gateway.model.kinds import UserKind
 from gateway.registry import clients, members, services, structure
 from gateway.wire.structure import structure_hash
 from tests.web import chromium
+from tests.web.callers import PASSWORD
 from tests.web.chromium import browser_page, look_over
-from tests.web.rig import (
-    CAMERA_PASSWORD,
-    CONTRACT,
-    PASSWORD,
-    Found,
-    Rig,
-    Watching,
-    build_structure,
-    open_rig,
-)
+from tests.web.rig import CAMERA_PASSWORD, CONTRACT, Found, Rig, Watching, build_structure, open_rig
 
-pytestmark = pytest.mark.skipif(bool(chromium.missing()), reason=chromium.missing())
+pytestmark = chromium.needed
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 

@@ -27,10 +27,11 @@ from gateway.registry import (
 from gateway.registry.database import Tx
 from gateway.wire.structure import structure_hash
 from tests.web import chromium
+from tests.web.callers import PASSWORD
 from tests.web.chromium import browser_page, look_over
-from tests.web.rig import PASSWORD, Rig, add_owner, open_rig, share
+from tests.web.rig import Rig, add_owner, open_rig, share
 
-pytestmark = pytest.mark.skipif(bool(chromium.missing()), reason=chromium.missing())
+pytestmark = chromium.needed
 
 PLAIN = SiteStructure("iSentry", "Argus")
 MAIL = "julia@example.org"

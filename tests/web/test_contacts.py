@@ -10,7 +10,8 @@ from pathlib import Path
 
 from gateway.model.kinds import Authority, UserKind
 from gateway.registry import clients, contacts, members, sites
-from tests.web.rig import Browser, Rig, add_owner, build_site, open_rig, share
+from tests.web.callers import Browser
+from tests.web.rig import Rig, add_owner, build_site, open_rig, share
 
 
 @dataclass

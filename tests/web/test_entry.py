@@ -13,7 +13,8 @@ import pytest
 from gateway.model.kinds import Authority, SiteKind
 from gateway.registry import domains, operators, owners, sites
 from gateway.web import entry, server, throttle
-from tests.web.rig import PASSWORD, Browser, Program, Rig, add_owner, open_rig
+from tests.web.callers import PASSWORD, Browser, Program
+from tests.web.rig import Rig, add_owner, open_rig
 
 
 async def _set_up(browser: Browser, code: str, **more: str) -> tuple[int, str]:

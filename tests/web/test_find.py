@@ -11,10 +11,11 @@ from gateway.model.kinds import Authority, UserKind
 from gateway.registry import members, services
 from gateway.registry.database import Tx
 from tests.web import chromium
+from tests.web.callers import PASSWORD
 from tests.web.chromium import axe_source, browser_page, look_over
-from tests.web.rig import PASSWORD, add_owner, build_site, open_rig
+from tests.web.rig import add_owner, build_site, open_rig
 
-pytestmark = pytest.mark.skipif(bool(chromium.missing()), reason=chromium.missing())
+pytestmark = chromium.needed
 
 
 async def _shown(page: Any, rows: str) -> list[str]:

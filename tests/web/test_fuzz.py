@@ -54,16 +54,9 @@ from gateway.registry.guests import Creator
 from gateway.web.openapi import document
 from gateway.web.routing import Side
 from gateway.web.table import ROUTES
+from tests.web.callers import PASSWORD
 from tests.web.estate import Estate, content, make_estate, mark
-from tests.web.rig import (
-    CAMERA_PASSWORD,
-    PASSWORD,
-    Found,
-    Rig,
-    Watching,
-    add_owner,
-    open_rig,
-)
+from tests.web.rig import CAMERA_PASSWORD, Found, Rig, Watching, add_owner, open_rig
 
 T = TypeVar("T")
 

@@ -14,7 +14,8 @@ from gateway.model.kinds import Authority
 from gateway.registry import clients
 from gateway.web import answers, gate, problems
 from gateway.web.settings import WebSettings
-from tests.web.rig import ADDRESS, PASSWORD, Program, add_owner, build_site, open_rig
+from tests.web.callers import PASSWORD, Program
+from tests.web.rig import ADDRESS, add_owner, build_site, open_rig
 
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
 

@@ -13,7 +13,8 @@ from gateway.base.secret import Secret
 from gateway.model.kinds import Authority
 from gateway.registry import clients, outbox, server_settings, sites
 from gateway.registry.database import Tx
-from tests.web.rig import Browser, Program, Rig, add_owner, build_site, open_rig
+from tests.web.callers import Browser, Program
+from tests.web.rig import Rig, add_owner, build_site, open_rig
 
 HERE = {"hand_over": True, "management_url": "http://box.example"}
 JULIA = "julia@example.org"

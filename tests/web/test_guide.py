@@ -20,7 +20,8 @@ from gateway.registry import (
     structure,
 )
 from gateway.wire.structure import structure_hash
-from tests.web.rig import CONTRACT, PASSWORD, Program, add_owner, build_site, open_rig
+from tests.web.callers import PASSWORD, Program
+from tests.web.rig import CONTRACT, add_owner, build_site, open_rig
 
 HERE = {"hand_over": True, "management_url": "http://box.example"}
 MENUS = {

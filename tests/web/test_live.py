@@ -14,7 +14,8 @@ from gateway.model.kinds import Authority
 from gateway.registry import changes, domains, members, owners, sites
 from gateway.web import live, pages_box
 from gateway.web.live import STREAMS_PER_SOURCE, EventHub, topics_of
-from tests.web.rig import Browser, Rig, add_owner, build_site, open_rig
+from tests.web.callers import Browser
+from tests.web.rig import Rig, add_owner, build_site, open_rig
 
 
 class Stream:

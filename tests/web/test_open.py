@@ -7,7 +7,8 @@ from pathlib import Path
 from gateway.model.accounts import InvitationState
 from gateway.model.kinds import Authority
 from gateway.registry import clients, guests, invitations, outbox, owners, server_settings, sites
-from tests.web.rig import PASSWORD, Program, add_owner, build_site, open_rig
+from tests.web.callers import PASSWORD, Program
+from tests.web.rig import add_owner, build_site, open_rig
 
 HERE = {"hand_over": True, "management_url": "http://box.example"}
 

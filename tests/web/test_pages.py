@@ -13,13 +13,12 @@ from gateway.model.kinds import SiteKind, UserKind
 from gateway.registry import clients, members, services, sites, structure
 from gateway.web import pages_cameras, pages_sites, rendering
 from gateway.wire.structure import structure_hash
+from tests.web.callers import PASSWORD, Browser
 from tests.web.rig import (
     CAMERA_PASSWORD,
     CONTRACT,
     JPEG,
-    PASSWORD,
     Adopted,
-    Browser,
     Found,
     Rig,
     Watching,

@@ -18,7 +18,8 @@ from cryptography.x509.oid import NameOID
 from gateway.base.errors import HostError, InvalidInput
 from gateway.web import doors, entry, rendering, server
 from gateway.web.settings import WebSettings
-from tests.web.rig import ADDRESS, PASSWORD, open_rig
+from tests.web.callers import PASSWORD, Program
+from tests.web.rig import ADDRESS, open_rig
 
 SECOND = "127.18.0.2"
 
@@ -47,6 +48,18 @@ async def test_a_taken_port_is_told_in_a_sentence(tmp_path: Path, caplog):
         assert f"not served on {ADDRESS} port {port}" in caplog.text
     holder.close()
     await holder.wait_closed()
+
+
+async def test_a_test_that_fails_leaves_no_caller_open(tmp_path: Path):
+    """A session found open later would fail another test."""
+    with pytest.raises(LookupError, match="by purpose"):
+        async with open_rig(tmp_path) as rig:
+            browser, program = rig.browser(), Program(rig.url, None)
+            assert (await browser.get("/health"))[0] == 200
+            assert (await program.call("GET", "/nowhere"))[0] == 404
+            raise LookupError("by purpose")
+    assert browser.session.closed
+    assert program.session.closed
 
 
 async def test_stopping_is_safe_again(tmp_path: Path):

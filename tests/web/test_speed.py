@@ -21,7 +21,8 @@ from gateway.model import names
 from gateway.model.kinds import Authority, UserKind
 from gateway.registry import clients, members, services
 from gateway.registry.database import Tx
-from tests.web.rig import Browser, Rig, add_owner, build_site, open_rig
+from tests.web.callers import Browser
+from tests.web.rig import Rig, add_owner, build_site, open_rig
 
 SERVICES, CLIENTS, USERS = 50, 500, 50
 SECONDS = 0.050

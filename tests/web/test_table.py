@@ -17,8 +17,9 @@ from gateway.web.authority import KIND_NAMES, OF_THE_BOX, Kind
 from gateway.web.gate import OPEN_UNCLAIMED
 from gateway.web.routing import Route, Side
 from gateway.web.table import ROUTES
+from tests.web.callers import PASSWORD, Browser
 from tests.web.estate import Estate, content, differences, make_estate, mark
-from tests.web.rig import PASSWORD, Browser, Found, Rig, add_owner, open_rig
+from tests.web.rig import Found, Rig, add_owner, open_rig
 
 OPEN = {
     ("GET", "/"), ("GET", "/health"), ("GET", "/static/{name}"), ("GET", "/setup"),

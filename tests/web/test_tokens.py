@@ -11,9 +11,10 @@ from gateway.base.clock import SystemClock
 from gateway.model.kinds import Authority
 from gateway.registry import operators
 from tests.web import chromium
+from tests.web.callers import PASSWORD, Program
 from tests.web.chromium import browser_page, look_over
 from tests.web.estate import make_estate
-from tests.web.rig import PASSWORD, Program, Rig, add_owner, build_site, open_rig
+from tests.web.rig import Rig, add_owner, build_site, open_rig
 
 DAY = 86_400
 ADDRESS = "127.21.4.1"
@@ -46,7 +47,7 @@ async def _make(page: Any, name: str, scope: str, days: str) -> None:
     await page.get_by_role("button", name="create the token").click()
 
 
-@pytest.mark.skipif(bool(chromium.missing()), reason=chromium.missing())
+@chromium.needed
 @pytest.mark.timeout_s(180)
 async def test_a_token_is_made_used_and_expires(tmp_path: Path) -> None:
     clock, axe = AheadClock(), chromium.axe_source()
