@@ -189,3 +189,35 @@ async def test_sec_04_what_was_deleted_elsewhere_is_told_on_a_fresh_page(tmp_pat
         await page.get_by_role("alert").get_by_text("does not exist any more").wait_for()
         assert await page.get_by_text("Client management").count()
         assert await rig.registry.read(lambda r: audit.list_all(r, limit=1))
+
+
+_MENU = """() => {
+  const menu = document.querySelector(".menu");
+  const box = (one) => one.getBoundingClientRect();
+  const others = [...document.querySelectorAll(".brand, .who > *")].map(box);
+  const entries = [...menu.querySelectorAll("a")];
+  const wrong = entries.map(box).filter((one) => one.left < 0 || one.right > innerWidth
+    || others.some((other) => one.left < other.right && other.left < one.right
+      && one.top < other.bottom && other.top < one.bottom));
+  return [entries.length, wrong.length, menu.scrollWidth > menu.clientWidth];
+}"""
+
+
+@pytest.mark.timeout_s(120)
+async def test_every_entry_of_the_menu_is_seen_at_every_width(tmp_path: Path):
+    async with open_rig(tmp_path) as rig, browser_page() as page:
+        rig.server.desk.claimed = True
+        for name, authority in (
+            ("first", Authority.ADMINISTRATOR), ("markus", Authority.PROVIDER),
+            ("julia", Authority.CONSUMER), ("", None),
+        ):  # fmt: skip
+            if authority is not None:
+                await add_owner(rig.registry, name, authority)
+                await _signed_in(page, rig, name)
+            else:
+                await page.context.clear_cookies()
+                await page.goto(rig.url)
+            entries = {"first": 7, "markus": 6}.get(name, 3)
+            for width in (320, 360, 412, 480, 600, 720, 1000, 1216, 1280):
+                await page.set_viewport_size({"width": width, "height": 700})
+                assert await page.evaluate(_MENU) == [entries, 0, False], (name, width)
