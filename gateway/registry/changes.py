@@ -170,7 +170,7 @@ class AuditAppended(Change):
 
 @dataclass(frozen=True, slots=True)
 class ContactsChanged(Change):
-    """The contacts of an account, or the contact invitations it sent or received, changed."""
+    """Contacts of an account, its contact invitations, or what is shared with it, changed."""
 
     owner_id: int
 

@@ -310,6 +310,7 @@ def announce_domain(tx: Tx, domain_id: int) -> None:
     """Announce that the users of a domain changed, and with them perhaps each of its sites."""
     tx.changed(DomainChanged(domain_id))
     announce_sites(tx, domain_id)
+    sites.tell_partners(tx, domain_id)
 
 
 def _tell_partner(tx: Tx, user: DomainUser) -> None:

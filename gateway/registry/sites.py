@@ -8,6 +8,7 @@ from gateway.model.kinds import GuestSupport, SiteKind
 from gateway.model.sites import Site
 from gateway.registry import credentials, domains
 from gateway.registry.changes import (
+    ContactsChanged,
     DomainChanged,
     ServiceAdded,
     SiteAdded,
@@ -127,6 +128,7 @@ def set_guest_allowed(tx: Tx, site_id: int, allowed: bool) -> Site:
     if site.guest_allowed != allowed:
         tx.run("UPDATE site SET guest_allowed = ? WHERE id = ?", int(allowed), site_id)
         tx.changed(SiteChanged(site_id))
+        tell_partners(tx, site.domain_id)
     return get(tx, site_id)
 
 
@@ -144,6 +146,7 @@ def set_default_role(tx: Tx, site_id: int, role_id: int | None) -> Site:
     if site.default_role_id != role_id:
         tx.run("UPDATE site SET default_role_id = ? WHERE id = ?", role_id, site_id)
         tx.changed(SiteChanged(site_id))
+        tell_partners(tx, site.domain_id)
     return get(tx, site_id)
 
 
@@ -155,7 +158,21 @@ def set_implicit_users(tx: Tx, site_id: int, allowed: bool) -> Site:
     if site.implicit_users != allowed:
         tx.run("UPDATE site SET implicit_users = ? WHERE id = ?", int(allowed), site_id)
         tx.changed(SiteChanged(site_id))
+        tell_partners(tx, site.domain_id)
     return get(tx, site_id)
+
+
+def tell_partners(tx: Tx, domain_id: int) -> None:
+    """Announce to those behind a domain's Contact users that they may see other sites than before.
+
+    Who does not see a site is not told when that changes, or strangers would learn of its life.
+    """
+    partners = (
+        "SELECT DISTINCT c.partner_id FROM domain_user u JOIN contact c ON c.id = u.contact_id"
+        " WHERE u.domain_id = ? AND c.partner_id IS NOT NULL ORDER BY c.partner_id"
+    )
+    for (partner_id,) in tx.rows(partners, domain_id):
+        tx.changed(ContactsChanged(partner_id))
 
 
 def make_multi(tx: Tx, site_id: int) -> Site:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.access.operators import Action
 from gateway.base.errors import Denied, NotFound
-from gateway.registry import contacts, people, recent, sharing, visibility
+from gateway.registry import contacts, people, recent, sharing, sites, visibility
 from gateway.registry.database import Reader
 from gateway.registry.people import QUERY_MAX
 from gateway.registry.recent import What
@@ -18,6 +18,7 @@ from gateway.web.operations_people import CLIENT_PING
 from gateway.web.routing import Page, Rendered, View
 
 if TYPE_CHECKING:
+    from gateway.model.sites import Site
     from gateway.web.desk import Desk
 
 
@@ -140,8 +141,14 @@ async def shared_domain(desk: Desk, page: Page) -> Rendered:
     """MY SHARED DOMAIN: the same from the owner's side, read only."""
     me, contact_id = me_of(page), page.call.id(Kind.CONTACT)
     domain_id = page.call.id(Kind.DOMAIN)
-    shown = await desk.read(lambda reader: sharing.shared_domain(reader, me, contact_id, domain_id))
-    topics = (f"domain:{domain_id}", *(f"site:{panel.site.id}" for panel in shown.panels))
+    shown, of_domain = await desk.read(
+        lambda reader: (
+            sharing.shared_domain(reader, me, contact_id, domain_id),
+            sites.list_for(reader, domain_id),
+        )
+    )
+    # Those where the contact has no rights too: it may get some by what the site gives to all.
+    topics = (f"domain:{domain_id}", *(f"site:{site.id}" for site in of_domain))
     return Rendered(
         "shared_domain.html",
         {"shown": shown, "views": panel_views(desk, page.call, shown.panels)},
@@ -160,8 +167,13 @@ async def viewers(desk: Desk, page: Page) -> Rendered:
 async def sights(desk: Desk, page: Page) -> Rendered:
     """What this user can see, and why."""
     user_id = page.call.id(Kind.USER)
-    found = await desk.read(lambda reader: visibility.what_can_see(reader, user_id))
-    topics = (f"domain:{found.domain.id}", *(f"site:{one.site.id}" for one in found.sights))
+
+    def read(reader: Reader) -> tuple[visibility.Outlook, tuple[Site, ...]]:
+        found = visibility.what_can_see(reader, user_id)
+        return found, sites.list_for(reader, found.domain.id)
+
+    found, of_domain = await desk.read(read)
+    topics = (f"domain:{found.domain.id}", *(f"site:{site.id}" for site in of_domain))
     return Rendered("sights.html", {"found": found}, topics[:TOPICS_MAX])
 
 

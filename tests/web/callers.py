@@ -28,6 +28,7 @@ class Browser:
         self.url = url
         self.session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
         self.csrf = ""
+        self.streams: list[aiohttp.ClientResponse] = []
         _OPEN.append(self)
 
     async def get(self, path: str, **more: Any) -> tuple[int, str, Any]:
@@ -37,6 +38,11 @@ class Browser:
             if found := re.search(r'name="csrf" value="([0-9a-f]+)"', text):
                 self.csrf = found.group(1)
             return answer.status, text, answer.headers
+
+    async def stream(self, path: str, **more: Any) -> aiohttp.ClientResponse:
+        """Return an answer that goes on until it is closed, which closing the browser does too."""
+        self.streams.append(await self.session.get(self.url + path, **more))
+        return self.streams[-1]
 
     async def post(self, path: str, data: Any = None, **more: Any) -> tuple[int, str, Any]:
         form = {"csrf": self.csrf, **(data or {})} if not isinstance(data, list) else [
@@ -67,6 +73,8 @@ class Browser:
     async def close(self) -> None:
         if self in _OPEN:
             _OPEN.remove(self)
+        for answer in self.streams:
+            answer.close()
         await self.session.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import aiohttp
@@ -11,11 +12,11 @@ import pytest
 
 from gateway.base.errors import Denied
 from gateway.model.kinds import Authority
-from gateway.registry import changes, domains, members, owners, sites
+from gateway.registry import changes, contacts, domains, members, owners, sites
 from gateway.web import live, pages_box
 from gateway.web.live import STREAMS_PER_SOURCE, EventHub, topics_of
 from tests.web.callers import Browser
-from tests.web.rig import Rig, add_owner, build_site, open_rig
+from tests.web.rig import Rig, add_owner, build_site, open_rig, share
 
 
 class Stream:
@@ -36,9 +37,7 @@ class Stream:
 
 
 async def _follow(browser: Browser, *topics: str) -> Stream:
-    answer = await browser.session.get(
-        browser.url + "/events", params=[("topic", topic) for topic in topics]
-    )
+    answer = await browser.stream("/events", params=[("topic", topic) for topic in topics])
     assert answer.status == 200, await answer.text()
     assert answer.content_type == "text/event-stream"
     return Stream(answer)
@@ -74,6 +73,48 @@ async def test_what_is_told(tmp_path: Path):
         assert await stream.next() == ["domain:1", "site:1"]
         stream.answer.close()
         await browser.close()
+
+
+@pytest.mark.parametrize(("path", "by", "topic"), [
+    ("/contacts/THEIRS/domains/DOMAIN", "role", "contacts:2"),
+    ("/contacts/THEIRS/domains/DOMAIN", "guest", "contacts:2"),
+    ("/contacts/THEIRS/domains/DOMAIN", "undedicated", "contacts:2"),
+    ("/contacts/MINE/shared/DOMAIN", "role", "site:SITE"),
+    ("/users/USER/sights", "role", "site:SITE"),
+])  # fmt: skip
+async def test_what_becomes_visible_by_what_a_site_gives_to_all_is_told(
+    tmp_path: Path, path: str, by: str, topic: str
+):
+    async with open_rig(tmp_path) as rig:
+        browser, _ = await _two_owners(rig)
+        if "THEIRS" in path:
+            await browser.sign_in("julia")
+        ids = await rig.registry.write(lambda tx: share(tx, 1, 2))
+        site, user = ids["site"], ids["user"]
+        words = {word.upper(): str(number) for word, number in ids.items()}
+        for word, owner in (("MINE", 1), ("THEIRS", 2)):
+            listed = await rig.registry.read(lambda r, who=owner: contacts.list_for(r, who))
+            words[word] = str(listed[0].id)
+        for word, number in words.items():
+            path, topic = path.replace(word, number), topic.replace(word, number)
+        role = (await rig.registry.read(lambda reader: sites.get(reader, site))).default_role_id
+        if by == "undedicated":
+            await rig.registry.write(lambda tx: members.set_dedicated(tx, user, True))
+        else:
+            await rig.registry.write(lambda tx: sites.set_default_role(tx, site, None))
+        acts = {
+            "role": lambda tx: sites.set_default_role(tx, site, role),
+            "guest": lambda tx: sites.set_guest_allowed(tx, site, True),
+            "undedicated": lambda tx: members.set_dedicated(tx, user, False),
+        }
+        _, text, _ = await browser.get(path)
+        assert "Surveillance System" not in text
+        followed = re.search(r'data-topics="([^"]*)"', text)
+        assert followed is not None
+        stream = await _follow(browser, *followed[1].split())
+        await rig.registry.write(acts[by])
+        assert topic in (await stream.next() or ())
+        assert "Surveillance System" in (await browser.get(path))[1]
 
 
 @pytest.mark.parametrize("topic", ["site:FOREIGN", "domain:2", "owner:2", "audit", "nothing:1",
