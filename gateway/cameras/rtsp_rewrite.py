@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from gateway.base.errors import InvalidInput, NotFound, ProtocolViolation
@@ -23,10 +24,19 @@ CAMERA_URL_MAX = 1024
 """Characters of a camera's URL; the longest known are near 500."""
 MAIN = "main"
 CHANNEL_MAX = 255
+REMEMBERED_MAX = 64
+"""Descriptions kept with what they were made of, for the next viewer: two for each camera."""
+REMEMBERED_OCTETS = 8 * 1024
+"""Octets of a description that is kept; real ones have under 3 KiB."""
 NOWHERE = "0.0.0.0"  # noqa: S104  (an address that says nothing, RFC 4566 section 5.7)
 
 _AUTHORITY = re.compile(r"[A-Za-z0-9.\-_:\[\]%]{1,255}", re.ASCII)
 _STREAM = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_PLAIN_PLACE = re.compile(
+    r"rtsp://([A-Za-z0-9.\-_:\[\]%]{1,255})/(?!track\d)([A-Za-z0-9._-]{1,64})?(?:/track(\d{1,2}))?/?",
+    re.ASCII,
+)
+"""What nearly every client asks for; whatever else may be meant is taken apart piece by piece."""
 _TRACK = re.compile(r"track(\d{1,2})", re.ASCII)
 _PRINTABLE = re.compile(r"[\x21-\x7e]+", re.ASCII)
 _TEXT = re.compile(r"[\x20-\x7e]*", re.ASCII)
@@ -70,6 +80,9 @@ class ClientPlace:
     @classmethod
     def parse(cls, url: str) -> ClientPlace:
         """Take a client's URL apart. Raises InvalidInput (400) or NotFound (404)."""
+        if plain := _PLAIN_PLACE.fullmatch(url):
+            track = None if plain[3] is None else int(plain[3])
+            return cls(plain[1], plain[2] or "", track)
         scheme, mark, rest = url.partition("://")
         if not mark or scheme.lower() != "rtsp" or len(url) > CLIENT_URL_MAX:
             raise InvalidInput("Ask with an address like rtsp://camera/main.")
@@ -125,7 +138,7 @@ def login_echoes(credentials: CameraCredentials | None) -> tuple[str, ...]:
 
 def without_echoes(response: Response, echoes: Collection[str]) -> Response:
     """Return the answer without logins in URLs: a slash in one would hide where the host begins."""
-    if not echoes:
+    if not any(_echoed(response, echo) for echo in echoes):
         return response
     items = []
     for name, value in response.headers:
@@ -138,6 +151,10 @@ def without_echoes(response: Response, echoes: Collection[str]) -> Response:
     return Response(response.status, response.reason, Headers(items), body)
 
 
+def _echoed(response: Response, echo: str) -> bool:
+    return echo.encode() in response.body or any(echo in value for _, value in response.headers)
+
+
 def rewrite_description(
     body: bytes, *, requested: str, base: str | None, stream: str, hosts: Collection[str]
 ) -> tuple[bytes, Presentation]:
@@ -146,6 +163,13 @@ def rewrite_description(
     `requested` is the URL that was asked, `base` the camera's Content-Base or Content-Location.
     `hosts` are texts that must not appear. Raises ProtocolViolation when it describes no media.
     """
+    rewritten = _remembered if len(body) <= REMEMBERED_OCTETS else _rewritten
+    return rewritten(body, requested, base, stream, tuple(hosts))
+
+
+def _rewritten(
+    body: bytes, requested: str, base: str | None, stream: str, hosts: tuple[str, ...]
+) -> tuple[bytes, Presentation]:
     lines = body.decode("utf-8", "replace").splitlines()
     if len(lines) > LINES_MAX:
         raise ProtocolViolation("The camera's stream description has too many lines.")
@@ -201,6 +225,10 @@ def rewrite_description(
         tracks = (Track(whole, tracks[0].to_camera),)
     text = "\r\n".join([*opening, *media]) + "\r\n"
     return text.encode("utf-8"), Presentation(whole, tracks)
+
+
+# All who watch a camera get the same description, and it is the dearest part of the dialogue.
+_remembered = lru_cache(maxsize=REMEMBERED_MAX)(_rewritten)
 
 
 def rewrite_rtp_info(

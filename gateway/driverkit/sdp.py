@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -68,6 +69,7 @@ class SdpSession:
         )
 
 
+_breaks_line = re.compile(r"[\x00-\x20\x7f]").search
 _STATIC = {0: ("PCMU", 8000), 8: ("PCMA", 8000), 26: ("JPEG", 90000), 32: ("MPV", 90000)}
 
 
@@ -108,7 +110,7 @@ def control_url(base: str, control: str) -> str:
     path and query are taken. Raises ProtocolViolation for one that would not stay one word of a
     request line.
     """
-    if any(character <= " " or character == "\x7f" for character in control):
+    if _breaks_line(control):
         raise ProtocolViolation("The camera's stream description has a malformed address.")
     scheme, _, rest = base.partition("://")
     place, slash, path = rest.partition("/")
