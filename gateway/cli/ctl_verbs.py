@@ -84,6 +84,8 @@ VERBS: tuple[Verb, ...] = (
         Argument("account_name"), Argument("full_name"),
         Argument("--code", "setup code of the label or console"), _PASSWORD,
     ), given("account_name", "full_name", "code", "password"), _OWNERS, needs_token=False),
+    Verb("owner", "setup-code", "draw another setup code for a box that has no owner", "POST",
+         "/setup/code", columns=("code",)),
     Verb("owner", "set-password", "set an account's password", "POST", "/owners/{owner}/password",
          (_OWNER, _PASSWORD), given("password")),
     *switch("owner", "/owners/{owner}/enabled", _OWNER, ("enable", "disable"), "enabled",

@@ -194,7 +194,7 @@ class SetupAnswer(enum.StrEnum):
     RIGHT = "right"
     WRONG = "wrong"
     VOID = "void"
-    """Too many wrong ones, or none was issued: restarting the gateway issues another."""
+    """Too many wrong ones, or none was issued: the box, or a restart, issues another."""
     CLAIMED = "claimed"
 
 

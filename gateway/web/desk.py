@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -15,7 +15,8 @@ from multidict import MultiDict
 from gateway.access.operators import Action
 from gateway.base.clock import Clock
 from gateway.base.entropy import Entropy
-from gateway.base.errors import Denied, GatewayError, NotFound
+from gateway.base.errors import Denied, GatewayError, HostError, NotFound
+from gateway.base.secret import Secret
 from gateway.registry import audit
 from gateway.registry.database import Reader, Registry, Tx
 from gateway.web.answers import form_of, host_name, json_answer, json_body, see_other
@@ -49,6 +50,10 @@ _URI_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}", re.ASCII)
 _log = logging.getLogger(__name__)
 
 
+async def _no_code() -> Secret:
+    raise HostError("This box gives out no setup codes.")
+
+
 @dataclass(slots=True)
 class Desk:
     """Everything that serving a request needs."""
@@ -68,6 +73,8 @@ class Desk:
     claimed: bool = False
     visit_key: bytes = b""
     code_burnt: Callable[[], None] = lambda: None
+    new_code: Callable[[], Awaitable[Secret]] = _no_code
+    """Draws another setup code for a box without an owner."""
     description: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     _refusals: int = 0
     _refusals_since: float = 0.0

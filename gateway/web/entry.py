@@ -281,8 +281,11 @@ async def claim(desk: Desk, values: Mapping[str, Any], visitor: Visitor) -> Owne
     desk.throttle.wrong(EVERYBODY)
     _log.warning("a wrong setup code from %s", visitor.address)
     if outcome.answer is SetupAnswer.VOID:
+        # Who is only in the LAN can do neither.
         raise Denied(
-            "Too many wrong codes: this one is void. Restart the gateway for another.", "void"
+            "Too many wrong codes: this one is void. Restart the gateway for another, or draw one "
+            "on the box itself with softnet-gateway ctl owner setup-code.",
+            "void",
         )
     raise InvalidInput("This is not the setup code. Look at the label or the console.", "code")
 

@@ -180,8 +180,10 @@ class Gate:
         return self._desk.renderer.problem_page(problem, visitor)
 
 
-OPEN_UNCLAIMED = frozenset({"/setup", "/health", "/static/{name}", "/api/v1/setup"})
-"""All that a box without an owner offers (appliance.md, section 1)."""
+OPEN_UNCLAIMED = frozenset(
+    {"/setup", "/health", "/static/{name}", "/api/v1/setup", "/api/v1/setup/code"}
+)
+"""All that a box without an owner offers (appliance.md, section 1); the last to its own token."""
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:

@@ -219,6 +219,26 @@ class Status:
     sessions: int
 
 
+@dataclass(frozen=True, slots=True)
+class NewCode:
+    """A setup code that was just drawn."""
+
+    code: Secret
+
+
+async def _new_code(desk: Desk, call: Call) -> NewCode:
+    del call
+    return NewCode(await desk.new_code())
+
+
+SETUP_CODE = Operation(
+    name="setup.new-code",
+    action=Action.MANAGE_SERVER,
+    kind=Kind.NONE,
+    summary="Draw another setup code for a box that has no owner; the one before is void.",
+    outside=_new_code,
+    shape=shapes.SETUP_CODE,
+)
 STATUS = Query(
     action=Action.USE_ACCOUNT,
     kind=Kind.ACCOUNT,

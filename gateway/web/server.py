@@ -32,6 +32,7 @@ from gateway.web.answers import BODY_MAX
 from gateway.web.authority import KIND_NAMES
 from gateway.web.desk import Desk
 from gateway.web.doors import CameraDoor, LiveDoor, MailDoor, NoMail
+from gateway.web.entry import EVERYBODY
 from gateway.web.gate import Gate, add_headers, own_names
 from gateway.web.live import EventHub
 from gateway.web.openapi import document
@@ -100,6 +101,7 @@ class WebServer:
             mail=mail or NoMail(),
             visit_key=entropy.octets(32),
             code_burnt=self._burn_code,
+            new_code=self._draw_code,
             description=document(ROUTES),
         )
         self._gate = Gate(self.desk, self._names)
@@ -261,6 +263,17 @@ class WebServer:
             self._burn_code()
         elif self.setup_code != kept:
             await asyncio.to_thread(_write_secret, path, self.setup_code)
+
+    async def _draw_code(self) -> Secret:
+        """Draw another code, good at once, and keep it; raises Conflict on a claimed box."""
+        drawn = await self._registry.write(operators.issue_setup_code)
+        self.setup_code = drawn
+        # Wrong guesses at the code before do not keep anybody from typing this one.
+        self.desk.throttle.right(EVERYBODY)
+        await asyncio.to_thread(_write_secret, self._state / CODE_FILE, drawn)
+        if self.desk.claimed:  # by the one before or by this one, in between
+            self._burn_code()
+        return drawn
 
     def _burn_code(self) -> None:
         self.setup_code = None

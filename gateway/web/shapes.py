@@ -147,6 +147,7 @@ TOKEN = shape(
     scopes=lambda token: sorted(scope.value for scope in token.scopes),
 )
 NEW_TOKEN = shape("NewToken", "id:integer token:string", token=lambda made: made.secret.reveal())
+SETUP_CODE = shape("SetupCode", "code:string", code=lambda drawn: drawn.code.reveal())
 FOUND = shape(
     "FoundCamera",
     "identity:string name:string maker:string model:string address:string driver:string"
@@ -310,7 +311,8 @@ PROBLEM = Shape(
 )  # fmt: skip
 
 ALL = (
-    OWNER, DOMAIN, SITE, ROLE, SERVICE, CLIENT, CREDENTIALS, USER, RIGHTS, TOKEN, NEW_TOKEN, FOUND,
+    OWNER, DOMAIN, SITE, ROLE, SERVICE, CLIENT, CREDENTIALS, USER, RIGHTS, TOKEN, NEW_TOKEN,
+    SETUP_CODE, FOUND,
     ASKED, ANSWER, GUEST_SITE, GUEST_LIST, STREAM, PROBED, CAMERA, SESSION, AUDIT, STATUS, DONE,
     PROBLEM, CHAIN, CONTACT, CONTACT_PAGE, CONTACT_INVITATION, PERSON, INVITED, SHARED_SERVICE,
     SHARED_USER, SHARED_SITE, VIEWER, AUDIENCE, SIGHT, OUTLOOK, INVITATION, ACCOUNT_REQUEST,

@@ -258,6 +258,7 @@ API: tuple[Route, ...] = (
         summary="Claim a box that has no owner, with its setup code.", status=201,
         takes=entry.SETUP_FIELDS, answers=shapes.OWNER,
     ),
+    tell("POST", "/setup/code", box.SETUP_CODE, 201),
     ask("/status", box.STATUS),
     ask("/account", box.OWNER_ME),
     tell("POST", "/account/password", box.ACCOUNT_PASSWORD),

@@ -171,6 +171,17 @@ async def test_accounts_and_tokens(tmp_path: Path, capsys, monkeypatch):
         await terminal.good("owner delete 2")
 
 
+async def test_a_setup_code_is_drawn_and_taken(tmp_path: Path, capsys):
+    async with open_rig(tmp_path) as rig:
+        first = rig.code
+        terminal = Terminal(rig, tmp_path, capsys)
+        assert await terminal.good("owner setup-code") == {"code": rig.code}
+        assert rig.code != first
+        await _claimed(rig, tmp_path, capsys)
+        code, _, err = await terminal.run("owner setup-code")
+        assert (code, "has an owner already" in err) == (ctl_call.EXIT_REFUSED, True)
+
+
 async def test_faults_are_sentences_with_codes(tmp_path: Path, capsys):
     async with open_rig(tmp_path) as rig:
         terminal = Terminal(rig, tmp_path, capsys)

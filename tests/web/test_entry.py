@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.base.secret import Secret
 from gateway.model.kinds import Authority, SiteKind
-from gateway.registry import domains, operators, owners, sites
+from gateway.registry import audit, domains, operators, owners, sites
 from gateway.web import entry, server, throttle
 from tests.web.callers import PASSWORD, Browser, Program
 from tests.web.rig import Rig, add_owner, open_rig
@@ -124,6 +125,35 @@ async def test_the_code_survives_a_restart(tmp_path: Path):
     async with open_rig(tmp_path) as rig:
         assert rig.server.setup_code is None
         assert not (tmp_path / server.CODE_FILE).exists()
+
+
+async def test_another_code_is_drawn_on_the_box(tmp_path: Path):
+    """Wrong codes make the code void; who has the box goes on at once, nobody else does."""
+    async with open_rig(tmp_path) as rig:
+        browser, stranger, box = rig.browser(), Program(rig.url, None), Program(rig.url, rig.token)
+        first, wrong = rig.code, Secret("AAAA-AAAA")
+        for _ in range(operators.CODE_TRIES - throttle.WRONG_MAX):
+            await rig.registry.write(lambda tx: operators.check_setup_code(tx, wrong))
+        for _ in range(throttle.WRONG_MAX):
+            status, text = await _set_up(browser, wrong.reveal())
+        assert (status, "this one is void" in text) == (403, True)
+        assert text.count("softnet-gateway ctl owner setup-code") == 2, "answer and hint"
+        assert (await _set_up(browser, first))[0] == 429
+
+        assert (await stranger.call("POST", "/setup/code", {}))[0] == 401
+        assert (await Program(rig.url, "x" * 43).call("POST", "/setup/code", {}))[0] == 401
+        drawn = (await box.good("POST", "/setup/code", {}))["code"]
+        assert drawn == rig.code != first
+        assert (tmp_path / server.CODE_FILE).read_text().strip() == drawn
+        assert (tmp_path / server.CODE_FILE).stat().st_mode & 0o777 == 0o600
+        status, text = await _set_up(browser, first)
+        assert (status, "not the setup code" in text) == (422, True)
+        assert (await _set_up(browser, drawn))[0] == 303
+        assert (await box.call("POST", "/setup/code", {}))[0] == 409
+        assert not (tmp_path / server.CODE_FILE).exists()
+        rows = await rig.registry.read(audit.list_all)
+        assert "setup.new-code" in [row.action for row in rows]
+        assert drawn not in repr(rows)
 
 
 async def _claimed(rig: Rig) -> int:
