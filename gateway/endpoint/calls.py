@@ -26,7 +26,6 @@ _log = logging.getLogger(__name__)
 
 EMPTY = b"\x30\x00"
 """No arguments, or no result."""
-_TAG_MIN, _TAG_MAX = 2, 128
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,255}\Z")
 
 
@@ -68,12 +67,6 @@ def check_payload(octets: bytes) -> None:
     """Raise InvalidInput unless the octets can be arguments."""
     if len(octets) > PAYLOAD_MAX or not is_one_sequence(octets):
         raise InvalidInput(f"Arguments are one SEQUENCE of at most {PAYLOAD_MAX} octets.")
-
-
-def check_tag(tag: bytes | None) -> None:
-    """Raise InvalidInput unless the octets can be a session tag."""
-    if tag is not None and not (_TAG_MIN <= len(tag) <= _TAG_MAX and is_one_sequence(tag)):
-        raise InvalidInput("A session tag is one SEQUENCE of 2 to 128 octets.", "session_tag")
 
 
 async def serve_call(

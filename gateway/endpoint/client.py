@@ -6,11 +6,11 @@ import asyncio
 import socket
 
 from gateway.access.ports import Actor
-from gateway.base.clock import Clock
-from gateway.base.entropy import Entropy
-from gateway.base.errors import InvalidInput
+from gateway.base.clock import Clock, SystemClock
+from gateway.base.entropy import Entropy, SystemEntropy
 from gateway.base.secret import Secret
-from gateway.endpoint.calls import EMPTY, ProcedureFailed, check_name, check_payload, check_tag
+from gateway.endpoint.arguments import check_client, check_password, check_tag
+from gateway.endpoint.calls import EMPTY, ProcedureFailed, check_name, check_payload
 from gateway.endpoint.departures import Departures, OutgoingTcp, OutgoingUdp
 from gateway.endpoint.errors import refused
 from gateway.endpoint.following import FollowedEvents
@@ -33,6 +33,7 @@ from gateway.protocol.endpoint_events import (
 )
 from gateway.protocol.endpoint_group import RemoteService
 from gateway.protocol.endpoint_inbox import Positions
+from gateway.protocol.endpoint_ports import check_port
 from gateway.protocol.endpoint_requests import ClientMemory, ClientProfile
 from gateway.wire.balancer import BalancerRequest
 from gateway.wire.codes import ErrorCode
@@ -47,7 +48,8 @@ REQUEST_LIMIT = 30.0
 class ClientEndpoint(Endpoint):
     """One client of one site; `uri` is a softnet-s, -m, -ss or -ms URI.
 
-    Raises InvalidInput for a bad URI, and for a missing password where the scheme needs one.
+    Raises InvalidInput for a bad URI, for a missing password where the scheme needs one, and for
+    names that no server would take.
     `positions` keeps how far it has come with events: in memory, or a `FilePositions`.
     """
 
@@ -64,14 +66,16 @@ class ClientEndpoint(Endpoint):
         settings: EndpointSettings | None = None,
         positions: Positions | None = None,
         room: TaskRoom,
-        clock: Clock,
-        entropy: Entropy,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
     ) -> None:
+        clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
         account = parse_client_uri(uri)
         if account.category.stateless:
             password = None
-        elif not password:
-            raise InvalidInput("A client of this kind needs its password.", "password")
+        else:
+            check_password(password)
+        check_client(service_type, contract_author, description)
         settings = settings or EndpointSettings()
         request = BalancerRequest(
             server_name(account.server), category=account.category, key=account.key
@@ -132,7 +136,8 @@ class ClientEndpoint(Endpoint):
         """Return a connection to a virtual port of a service.
 
         `session_tag` is one DER SEQUENCE of 2 to 128 octets. Raises a RequestRefused of
-        `gateway.endpoint.errors`, or InvalidInput for a bad tag. Cancelling gives the request up.
+        `gateway.endpoint.errors`, or InvalidInput for a bad tag or port. Cancelling gives the
+        request up.
         """
         made, mode = await self._reach(TransportKind.TCP, service_id, port, timeout, session_tag)
         assert not isinstance(made, PeerSocket)
@@ -154,6 +159,8 @@ class ClientEndpoint(Endpoint):
     async def _reach(
         self, transport: TransportKind, service_id: int, port: int, limit: float, tag: bytes | None
     ) -> tuple[socket.socket | PeerSocket, ConnectionMode]:
+        check_tag(tag)
+        check_port(port)
         session = self._reaching(service_id)
         return await self._departures.reach(session, transport, service_id, port, limit, tag)
 

@@ -7,9 +7,8 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.asn1.reader import is_one_sequence
 from gateway.base.clock import Clock
-from gateway.base.errors import GatewayError, InvalidInput
+from gateway.base.errors import GatewayError
 from gateway.endpoint.direct import DirectFailures
 from gateway.endpoint.errors import refused
 from gateway.endpoint.meeting import Meeting
@@ -26,8 +25,6 @@ from gateway.protocol.endpoint_events import (
     ServiceVouched,
 )
 from gateway.wire.rendezvous import ProxyRole
-
-_TAG_MIN, _TAG_MAX = 2, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +94,6 @@ class Departures:
         session_tag: bytes | None,
     ) -> _Made:
         """Return what connects to a virtual port; raises as `ClientEndpoint.connect_tcp` does."""
-        if session_tag is not None and not (
-            _TAG_MIN <= len(session_tag) <= _TAG_MAX and is_one_sequence(session_tag)
-        ):
-            raise InvalidInput("A session tag is one SEQUENCE of 2 to 128 octets.", "session_tag")
         now = self._clock.monotonic()
         uid = session.request(
             transport, service_id, port, limit=limit, now=now, session_tag=session_tag

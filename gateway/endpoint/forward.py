@@ -119,7 +119,10 @@ class LocalForward:
 
     async def _join(self, local: socket.socket, tunnel: socket.socket) -> None:
         if self._datapath is None:
-            await copy_both(local, tunnel, self._room)
+            try:
+                await copy_both(local, tunnel, self._room)
+            finally:
+                tunnel.close()  # where the room was closed before the copying began
             return
         try:
             pair = self._datapath.join(local, tunnel)

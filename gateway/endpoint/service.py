@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from gateway.access.ports import AccessRule, Actor
-from gateway.base.clock import Clock
-from gateway.base.entropy import Entropy
+from gateway.base.clock import Clock, SystemClock
+from gateway.base.entropy import Entropy, SystemEntropy
 from gateway.base.errors import Conflict, InvalidInput
 from gateway.base.secret import Secret
+from gateway.endpoint.arguments import check_password, check_rule
 from gateway.endpoint.arrivals import (
     Arrivals,
     IncomingTcp,
@@ -20,6 +21,7 @@ from gateway.endpoint.locate import Locator
 from gateway.endpoint.raising import RaisedEvents
 from gateway.endpoint.session import Endpoint
 from gateway.endpoint.settings import EndpointSettings
+from gateway.model import names
 from gateway.model.kinds import ServiceStatus, TransportKind, UserKind
 from gateway.model.structure import SiteStructure
 from gateway.net.tasks import TaskRoom
@@ -57,7 +59,7 @@ BACKLOG = 16
 
 class ServiceEndpoint(Endpoint):
     """One service of one site; `uri` is a softnet-srv URI. Raises InvalidInput for a bad one, and
-    for a structure that no server would take.
+    for a structure, version or password that no server would take.
 
     `queue` keeps raised events until the server has them: in memory, or a `FileQueue`; `when_full`
     says what a raise does when it has no room.
@@ -76,11 +78,14 @@ class ServiceEndpoint(Endpoint):
         queue: EventQueue | None = None,
         when_full: WhenFull = WhenFull.REJECT,
         room: TaskRoom,
-        clock: Clock,
-        entropy: Entropy,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
     ) -> None:
+        clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
         account = parse_service_uri(uri)
+        check_password(password)
         check_structure(structure)
+        names.version(version)
         settings = settings or EndpointSettings()
         request = BalancerRequest(server_name(account.server), service_uid=account.uid)
         locator = Locator(account.server, request, settings, clock, entropy)
@@ -121,7 +126,11 @@ class ServiceEndpoint(Endpoint):
         return self._memory.members.resolve(kind, user_id)
 
     def listen(self, port: int, *, backlog: int = BACKLOG, rule: AccessRule = None) -> PortListener:
-        """Listen on a virtual port, connected or not; raises Conflict when it is listened on."""
+        """Listen on a virtual port, connected or not; raises Conflict when it is listened on.
+
+        Raises InvalidInput for a port, backlog or rule that cannot be.
+        """
+        check_rule(rule, self._profile.structure)
         opened = self._memory.ports.open(TransportKind.TCP, port, backlog, rule)
         listener = PortListener(self, opened)
         self._watch(opened, listener)
@@ -130,7 +139,8 @@ class ServiceEndpoint(Endpoint):
     def listen_udp(
         self, port: int, *, backlog: int = BACKLOG, rule: AccessRule = None
     ) -> UdpPortListener:
-        """Listen on a virtual UDP port; TCP ports have numbers of their own. Raises Conflict."""
+        """Listen on a virtual UDP port, as `listen`; TCP ports have numbers of their own."""
+        check_rule(rule, self._profile.structure)
         opened = self._memory.ports.open(TransportKind.UDP, port, backlog, rule)
         listener = UdpPortListener(self, opened)
         self._watch(opened, listener)
@@ -145,10 +155,11 @@ class ServiceEndpoint(Endpoint):
     ) -> None:
         """Offer a procedure to clients; at most `limit` calls of it run at once, more get 116.
 
-        Raises InvalidInput for a name or limit that cannot be, Conflict for a name that is offered
-        already.
+        Raises InvalidInput for a name, limit or rule that cannot be, Conflict for a name that is
+        offered already.
         """
         check_name(procedure)
+        check_rule(rule, self._profile.structure)
         if limit < 1:
             raise InvalidInput("At least one call of a procedure must be able to run.", "limit")
         if procedure in self._handlers:

@@ -18,6 +18,7 @@ from gateway.endpoint.events import (
 )
 from gateway.endpoint.locate import Locator, NoAddress
 from gateway.endpoint.settings import EndpointSettings
+from gateway.model import names
 from gateway.net import sockets
 from gateway.net.listener import adopt
 from gateway.net.stream import Pump
@@ -76,6 +77,7 @@ class Endpoint:
         name: str,
     ) -> None:
         check(settings)
+        names.ping_period(settings.ping_period)
         self._locator = locator
         self._settings = settings
         self._clock = clock

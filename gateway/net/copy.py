@@ -57,13 +57,29 @@ async def copy_both(a: socket.socket, b: socket.socket, room: TaskRoom) -> CopyE
             done, waiting = await asyncio.wait(ways, return_when=asyncio.ALL_COMPLETED)
         orderly = not waiting and all(way.result() for way in ways)
     finally:
-        for way in ways:
-            way.cancel()
-        # The loop must have let go of both before they are closed.
-        await asyncio.wait(ways)
-        for sock in (a, b):
-            if orderly:
-                sock.close()
-            else:
-                sockets.reset(sock)
+        try:
+            await _let_go(ways)
+        finally:
+            for sock in (a, b):
+                if orderly:
+                    sock.close()
+                else:
+                    sockets.reset(sock)
     return CopyEnd(forward.octets, back.octets, orderly)
+
+
+async def _let_go(ways: set[asyncio.Task[bool]]) -> None:
+    """End both ways: the loop must have let go of both sockets before they are closed.
+
+    Who is cancelled meanwhile still sees it to its end, which is the loop's next turn.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    for way in ways:
+        way.cancel()
+    while not all(way.done() for way in ways):
+        try:
+            await asyncio.wait(ways)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled

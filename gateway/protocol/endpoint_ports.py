@@ -69,6 +69,12 @@ class VirtualPort:
         return len(self.pending) + len(self.completed) >= self.backlog
 
 
+def check_port(number: int) -> None:
+    """Raise InvalidInput unless this can be the number of a virtual port."""
+    if not _PORT_MIN <= number <= _PORT_MAX:
+        raise InvalidInput("A virtual port is a signed number of 32 bits.", "port")
+
+
 class PortTable:
     """All virtual ports of one service endpoint."""
 
@@ -82,8 +88,7 @@ class PortTable:
         self, transport: TransportKind, number: int, backlog: int, rule: AccessRule
     ) -> VirtualPort:
         """Listen on a port; raises Conflict when somebody does already, or InvalidInput."""
-        if not _PORT_MIN <= number <= _PORT_MAX:
-            raise InvalidInput("A virtual port is a signed number of 32 bits.", "port")
+        check_port(number)
         if backlog < 0:
             raise InvalidInput("The backlog must not be negative.", "backlog")
         if (transport, number) in self._ports:

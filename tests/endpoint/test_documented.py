@@ -153,3 +153,27 @@ async def test_the_workshop_knows_its_people(tmp_path: Path, kind: SiteKind) -> 
         finally:
             service.kill()
             await service.communicate()
+
+
+@pytest.mark.timeout_s(60)
+async def test_the_gate_is_opened_through_a_local_port(tmp_path: Path) -> None:
+    async with softnet(tmp_path) as running:
+        site = await running.site()
+        _, uri, password = await running.service_account(site, "Front Gate")
+        service = await _start(_program(8, uri, password), tmp_path)
+        try:
+            for words in (b"listened on already", b"no role 'Thief'", b"Burglar"):
+                await _said(service, words)
+            lines = await _lines(_program(9, *await running.client_account(site)))
+            assert lines[:2] == ["The event 'Visitor' is subscribed to already.", "105"]
+            assert "no event Burglar" in lines
+            assert "opened for me" in lines
+            assert lines[-2:] == ["site True connected", "handled ['Visitor']"]
+            await _said(service, b"open at Front Gate")
+            await _said(service, b"not listened on any more")
+            assert await service.wait() == 0
+        finally:
+            if service.returncode is None:
+                service.kill()
+            await service.communicate()
+        assert (tmp_path / "gate.events").exists()

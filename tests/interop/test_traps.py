@@ -21,7 +21,7 @@ from gateway.asn1.errors import DecodeError
 from gateway.asn1.reader import SequenceReader
 from gateway.asn1.writer import SequenceWriter
 from gateway.base.errors import InvalidInput, RemoteError
-from gateway.endpoint.calls import check_tag
+from gateway.endpoint.arguments import check_tag
 from gateway.model.kinds import (
     ClientStatus,
     EventKind,
