@@ -35,7 +35,7 @@ MENUS = {
 
 
 def _menu(text: str) -> list[str]:
-    menu = re.search(r'<nav class="menu".*?</nav>', text, re.DOTALL)
+    menu = re.search(r'<nav class="menu[ "].*?</nav>', text, re.DOTALL)
     assert menu is not None
     return re.findall(r">([^<>\n]+)</a>", menu.group())
 
