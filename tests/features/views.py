@@ -126,8 +126,10 @@ async def shared_page(scene: Scene) -> Any:
 
 
 def offer_operations(devices: list[ServiceEndpoint]) -> None:
-    """Let devices answer the OPERATIONS, each to one role, with who asked and where."""
+    """Let devices with roles answer the OPERATIONS, each to one, with who asked and where."""
     for device in devices:
+        if not device._profile.structure.roles:
+            continue
 
         async def answer(call: IncomingCall, device: ServiceEndpoint = device) -> bytes:
             said = f"{device.hostname} heard {call.actor.name}"
