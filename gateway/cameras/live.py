@@ -172,10 +172,12 @@ class LiveCamera:
     async def dial(self, source: StreamSource) -> socket.socket:
         """Connect for a tunnel, with a small receive window: old video is worth nothing."""
         self._pinned(source.host)
-        options = sockets.SocketOptions(receive_buffer=self.settings.receive_buffer)
-        return await sockets.connect(
-            source.host, source.port, timeout=self.settings.connect_seconds, options=options
+        sock = await sockets.connect(
+            source.host, source.port, timeout=self.settings.connect_seconds
         )
+        # After connecting: before, it would bound the window for good, also for a recording.
+        sockets.bound_window(sock, self.settings.receive_buffer)
+        return sock
 
     def barred(self) -> str:
         """Return why nobody may ask the camera at all, in a sentence, or ""."""

@@ -48,7 +48,11 @@ class CameraSettings:
         120.0, minimum=5, maximum=3600, unit="s", help="A connection without a stream ends."
     )
     receive_buffer: int = setting(
-        104 * 1024, minimum=8_196, maximum=4_194_304, unit="octets", help="SO_RCVBUF to cameras."
+        104 * 1024,
+        minimum=8_196,
+        maximum=4_194_304,
+        unit="octets",
+        help="Receive buffer towards cameras: bounds stale video, as relay.receive_octets does.",
     )
     snapshot_seconds: float = setting(
         2.0, minimum=0, maximum=60, unit="s", help="How long a snapshot is given out again."

@@ -137,6 +137,14 @@ async def send_all(sock: socket.socket, data: bytes) -> None:
         raise HostError(f"The connection broke: {error.strerror}.") from error
 
 
+def bound_window(sock: socket.socket, octets: int) -> None:
+    """Hold a connected socket's receive window to that much; it can be given more again later."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
+    except OSError:
+        pass  # it has just failed: its first use tells
+
+
 def reset(sock: socket.socket) -> None:
     """Close a socket so that the peer sees a reset."""
     try:

@@ -18,6 +18,10 @@ import termios
 
 RawSocket = socket.SocketType  # the plain C object: 48 octets, where socket.socket takes 100
 
+KEEPALIVE_IDLE = 60  # seconds; a vanished peer is noticed after 60 + 4 * 15 s
+KEEPALIVE_INTERVAL = 15
+KEEPALIVE_COUNT = 4
+
 _ESTABLISHED = b"\x01"  # the first octet of TCP_INFO is the connection's state
 _NOTHING = bytes(4)
 
@@ -28,13 +32,11 @@ class Half:
     __slots__ = (
         "bulk",
         "ended",
-        "fd",
         "feeder",
         "left",
         "link",
         "mask",
         "octets",
-        "peer",
         "pipe",
         "rest",
         "shut",
@@ -44,10 +46,8 @@ class Half:
     )
 
     def __init__(self, sock: RawSocket, link: Link, now: float) -> None:
-        self.sock = sock
-        self.fd = sock.fileno()
+        self.sock = sock  # its descriptor is asked for: a number kept would be 32 octets more
         self.link = link
-        self.peer: Half = self  # the other socket of the pair
         self.sink: Half = self  # where the octets go: the peer, but for a bypass
         self.feeder: Half = self  # where octets for this socket come from: the peer, as above
         self.mask = 0  # what epoll is asked for; 0: not in epoll
@@ -59,6 +59,11 @@ class Half:
         self.shut = False  # and that was passed on
         self.octets = 0  # delivered to the sink's socket
         self.since = now  # last progress of the left-over
+
+    @property
+    def peer(self) -> Half:
+        """The other socket of the pair."""
+        return self.link.b if self is self.link.a else self.link.a
 
 
 class Link:
@@ -74,6 +79,7 @@ class Link:
         "number",
         "offered",
         "pass_end",
+        "receive",
         "reclaim",
         "stall",
         "two_way",
@@ -84,14 +90,15 @@ class Link:
         self.two_way = two_way
         self.began = self.active = now
         self.idle = self.stall = 0.0
+        self.receive = 0  # SO_RCVBUF of `b`, of a feed of `a`; 0: the system's
         self.reclaim = False
         self.pass_end = True
         self.bypass: Bypass | None = None
         self.offered = 0  # the key under which `Offers` knows it
         self.a = Half(a, self, now)
         self.b = Half(b, self, now)
-        self.a.peer = self.a.sink = self.a.feeder = self.b
-        self.b.peer = self.b.sink = self.b.feeder = self.a
+        self.a.sink = self.a.feeder = self.b
+        self.b.sink = self.b.feeder = self.a
 
     @property
     def octets_back(self) -> int:
@@ -102,7 +109,7 @@ class Link:
     def unlink(self) -> None:
         """Undo the cycles by hand: the collector is off in the relay process."""
         for half in (self.a, self.b):
-            del half.peer, half.sink, half.feeder, half.link
+            del half.sink, half.feeder, half.link
 
 
 class Bypass:
@@ -187,13 +194,23 @@ class Offers:
         return Bypass(feed, pair)
 
 
+def prepare(sock: RawSocket) -> None:
+    """Set what every socket of the relay process has; raises OSError for what is no TCP socket."""
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
+
+
 def waiting(half: Half) -> int:
     """Return how many octets can be read from a half's socket."""
     return _count(half, termios.FIONREAD)
 
 
 def _count(half: Half, what: int) -> int:
-    return int(struct.unpack("i", fcntl.ioctl(half.fd, what, _NOTHING))[0])
+    return int(struct.unpack("i", fcntl.ioctl(half.sock.fileno(), what, _NOTHING))[0])
 
 
 def _established(half: Half) -> bool:

@@ -21,23 +21,21 @@ import socket
 import struct
 from collections.abc import Callable
 
-from gateway.net.splice_link import Bypass, Half, Link, Offers, RawSocket, waiting
+from gateway.net.splice_link import Bypass, Half, Link, Offers, RawSocket, prepare, waiting
 from gateway.net.splice_messages import Reason
 from gateway.net.splice_pipes import PIPE_SIZE, PipePool
+from gateway.net.splice_window import Windows
 
 COPY_SIZE = 64 * 1024  # one shared buffer; a read that fills it marks the direction as bulk
 BUDGET = 256 * 1024  # octets a direction moves in one wake-up
 SMALL = 16 * 1024  # below this a splice gains nothing: the queue is empty
+LARGE = 32 * 1024  # a source with that much waiting must not wait itself
 BULK_TURNS = 16  # small turns after which a bulk direction goes back to copying
 HELD_MAX = 32 * 1024 * 1024  # copied left-overs of all pairs; beyond it reads shrink
 CROWDED_SIZE = 4 * 1024  # the read size then
 
 BYPASS_TRIES = 16  # first tries to open a bypass at every wake-up, later ones at every 16th
 DRAIN_TURNS = 4  # turns that one try spends on emptying the connection
-
-KEEPALIVE_IDLE = 60  # seconds; a vanished peer is noticed after 60 + 4 * 15 s
-KEEPALIVE_INTERVAL = 15
-KEEPALIVE_COUNT = 4
 
 _IN = select.EPOLLIN
 _OUT = select.EPOLLOUT
@@ -58,29 +56,27 @@ class Pump:
         self._pipes = PipePool()
         self._offers = Offers()
         self._held = 0
+        self.windows = Windows()
+        self.rushed = False
+        """Whether a large read was among what was served since somebody set this back."""
         self._whole = memoryview(bytearray(COPY_SIZE))
         self._crowded = self._whole[:CROWDED_SIZE]
 
-    def add(self, link: Link, early_a: bytes, early_b: bytes, unsent: int, receive: int) -> None:
+    def add(self, link: Link, early_a: bytes, early_b: bytes, unsent: int) -> None:
         """Begin to pump a pair; raises OSError when a descriptor is no socket that can be used."""
         a, b = link.a, link.b
         for half in (a, b):
             sock = half.sock
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
+            prepare(sock)
             if unsent and (link.two_way or half is b):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent)
-        if receive:
-            limited = b if link.two_way else a
-            limited.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        if link.receive:
+            bounded = b if link.two_way else a
+            bounded.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, link.receive)
         self.links[link.number] = link
-        self._halves += (None,) * (max(a.fd, b.fd) + 1 - len(self._halves))
-        self._halves[a.fd] = a
-        self._halves[b.fd] = b
+        numbers = a.sock.fileno(), b.sock.fileno()
+        self._halves += (None,) * (max(numbers) + 1 - len(self._halves))
+        self._halves[numbers[0]], self._halves[numbers[1]] = a, b
         if link.two_way:
             self._offers.add(link)
         else:
@@ -181,11 +177,11 @@ class Pump:
         if mask == half.mask:
             return
         if not mask:
-            self.poll.unregister(half.fd)
+            self.poll.unregister(half.sock)
         elif not half.mask:
-            self.poll.register(half.fd, mask)
+            self.poll.register(half.sock, mask)
         else:
-            self.poll.modify(half.fd, mask)
+            self.poll.modify(half.sock, mask)
         half.mask = mask
 
     def _read(self, half: Half) -> None:
@@ -222,13 +218,19 @@ class Pump:
             self._keep(half, bytes(view[sent:count]))
         elif count == COPY_SIZE:
             half.bulk = BULK_TURNS
+        if count >= SMALL:
+            self.windows.note(half, self.now)
+            if count >= LARGE:
+                self.rushed = True
 
     def _move(self, half: Half) -> None:
+        self.rushed = True
+        self.windows.note(half, self.now)
         pipe = self._pipes.take()
         if pipe is None:
             self._copy(half)
             return
-        source, sink, budget = half.fd, half.sink, BUDGET
+        source, sink, budget = half.sock.fileno(), half.sink, BUDGET
         while True:
             try:
                 count = os.splice(source, pipe[1], PIPE_SIZE, flags=_NONBLOCK)
@@ -246,7 +248,7 @@ class Pump:
                 self._copy(half)  # the end, or an urgent octet before the end
                 return
             try:
-                sent = os.splice(pipe[0], sink.fd, count, flags=_NONBLOCK)
+                sent = os.splice(pipe[0], sink.sock.fileno(), count, flags=_NONBLOCK)
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -281,7 +283,7 @@ class Pump:
         sink, pipe, rest = half.sink, half.pipe, half.rest
         try:
             if pipe is not None:
-                sent = os.splice(pipe[0], sink.fd, half.left, flags=_NONBLOCK)
+                sent = os.splice(pipe[0], sink.sock.fileno(), half.left, flags=_NONBLOCK)
             elif rest is not None:
                 sent = sink.sock.send(rest)
                 self._held -= sent
@@ -374,8 +376,10 @@ class Pump:
         self._offers.remove(link)
         for half in (link.a, link.b):
             self._want(half, 0)
-            if half.fd < len(self._halves):
-                self._halves[half.fd] = None
+            self.windows.forget(half)
+            number = half.sock.fileno()
+            if number < len(self._halves):
+                self._halves[number] = None
             if half.pipe is not None:
                 self._pipes.discard(half.pipe)
             elif half.rest is not None:

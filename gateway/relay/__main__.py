@@ -17,15 +17,13 @@ from gateway.base.clock import SystemClock
 from gateway.base.errors import GatewayError
 from gateway.net.datapath import DataPath, Pair, PairEnd, PairLimits
 from gateway.net.listener import Listener
-from gateway.net.sockets import SocketOptions, connect, reset
+from gateway.net.sockets import connect, reset
 from gateway.net.tasks import TaskRoom
 
 _log = logging.getLogger("gateway.relay")
 
 
-async def relay(
-    listen: tuple[str, int], upstream: tuple[str, int], options: SocketOptions, limits: PairLimits
-) -> None:
+async def relay(listen: tuple[str, int], upstream: tuple[str, int], limits: PairLimits) -> None:
     """Carry every connection accepted on `listen` to `upstream` until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
@@ -37,7 +35,7 @@ async def relay(
         async def carry(sock: socket.socket, peer: str) -> None:
             try:
                 await datapath.ready()
-                other = await connect(*upstream, options=options)
+                other = await connect(*upstream)
             except GatewayError as error:
                 _log.warning("%s", error)
                 reset(sock)
@@ -86,11 +84,10 @@ def main(arguments: list[str] | None = None) -> int:
         import uvloop
 
         factory = uvloop.new_event_loop
-    options = SocketOptions(receive_buffer=chosen.receive_buffer)
     limits = PairLimits(unsent=chosen.unsent, receive=chosen.receive_buffer)
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(relay(chosen.listen, chosen.upstream, options, limits))
+            runner.run(relay(chosen.listen, chosen.upstream, limits))
     except GatewayError as error:
         _log.error("%s", error)
         return 1

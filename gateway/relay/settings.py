@@ -79,8 +79,8 @@ class RelaySettings:
     )  # fmt: skip
     receive_octets: int = setting(
         104 * 1024, minimum=0, maximum=16 * 1024 * 1024, unit="octets",
-        help="Receive buffer towards the service: bounds stale video, and the rate at long round "
-        "trips (104 KiB: 2 MB/s at 50 ms). 0: the system's.",
+        help="Receive buffer towards the service: bounds stale video. What stays faster than "
+        "8 Mbit/s gets more, less than a second of it. 0: the system's.",
     )  # fmt: skip
     udp: bool = setting(True, help="Serve UDP connections as well, in a process of their own.")
     udp_port: int = setting(

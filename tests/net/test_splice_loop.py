@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import socket
-import threading
 import time
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 from gateway.net.splice_loop import DESCRIPTORS_KEPT
 from gateway.net.splice_messages import HEADER, SHUT, Command, Reason
 from gateway.net.splice_pipes import PIPE_COUNT, PipePool
-from gateway.relay.settings import RelaySettings
 from tests.net.splice_rig import (
     Job,
     Relay,
@@ -98,51 +96,6 @@ def test_an_urgent_octet_harms_nothing(bulk: bool, fin_at_once: bool) -> None:
         assert read_all(b) in (b"abcdef", b"abcXdef")
         b.close()
         assert running.end(number)[0] is Reason.CLOSED
-
-
-def test_a_reader_that_stalls_holds_the_sender_back_and_costs_nothing() -> None:
-    def held(a: socket.socket, b: socket.socket) -> int:
-        sent = 0
-        stopped = threading.Event()
-
-        def pour() -> int:
-            nonlocal sent
-            b.settimeout(0.5)
-            try:
-                while not stopped.is_set():
-                    sent += b.send(bytes(16384))
-            except TimeoutError:
-                pass
-            return sent
-
-        camera = Job(pour)
-        got, until = 0, time.monotonic() + 0.5  # the kernel grows its buffers meanwhile
-        while time.monotonic() < until:
-            got += len(a.recv(65536))
-        try:
-            return camera.get() - got
-        finally:
-            stopped.set()
-
-    def narrow(a: socket.socket, b: socket.socket) -> None:
-        a.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131072)
-        b.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 131072)
-
-    a, b = tcp_pair()
-    narrow(a, b)
-    direct = held(a, b)
-    with relay() as running:
-        limits = RelaySettings()
-        _, c, d = running.join(receive=limits.receive_octets, unsent=limits.unsent_octets)
-        narrow(c, d)
-        relayed = held(c, d)
-        before = running.cpu()
-        time.sleep(1.0)
-        assert running.cpu() - before < 0.05, "uses CPU while stalled"
-        assert relayed - direct <= 500_000, "more than a second at 4 Mbit/s"
-        _, e, f = running.join()
-        f.sendall(b"others go on")
-        assert read_exact(e, 12) == b"others go on"
 
 
 @pytest.mark.parametrize("size", [1, 32 * 1024, 300_000])

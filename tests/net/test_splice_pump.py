@@ -29,7 +29,7 @@ class Rig:
         far_b, near_b = tcp_pair()
         raw = [RawSocket(fileno=near.detach()) for near in (near_a, near_b)]
         link = Link(number, raw[0], raw[1], True, self.pump.now)
-        self.pump.add(link, b"", b"", PairLimits().unsent, 0)
+        self.pump.add(link, b"", b"", PairLimits().unsent)
         return link, far_a, far_b
 
     def turn(self, seconds: float = 0.1) -> int:
@@ -146,15 +146,15 @@ def test_a_client_that_resets_while_its_bypass_is_tried_costs_nobody_else(rig: R
     camera, near_camera = tcp_pair()
     raw = [RawSocket(fileno=sock.detach()) for sock in (near_client, relays_end, near_camera)]
     pair = Link(1, raw[0], raw[1], True, 0.0)
-    rig.pump.add(pair, b"", b"", 0, 0)
+    rig.pump.add(pair, b"", b"", 0)
     feed = Link(2, raw[2], RawSocket(fileno=service.dup().detach()), False, 0.0)
-    rig.pump.add(feed, b"", b"", 0, 0)
+    rig.pump.add(feed, b"", b"", 0)
     assert feed.bypass is not None
     service.sendall(b"answer")
     camera.sendall(b"media")
     abort(client)
     # The camera's event comes first, and the answer is sent to the client on the way.
-    rig.pump.serve([(feed.a.fd, select.EPOLLIN)])
+    rig.pump.serve([(feed.a.sock.fileno(), select.EPOLLIN)])
     rig.until(lambda: len(rig.ends) == 2)
     assert rig.ends == [(1, Reason.A_RESET), (2, Reason.B_RESET)]
     assert not any(rig.pump._halves)
