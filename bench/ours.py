@@ -23,7 +23,9 @@ import uvloop
 from gateway.base.clock import SystemClock
 from gateway.base.errors import GatewayError
 from gateway.cameras.rtsp import RtspMediator
+from gateway.cameras.rtsp_ground import TunnelGround
 from gateway.cameras.rtsp_tunnel import RtspTunnel
+from gateway.cameras.sessions import Carrier, SessionEnd
 from gateway.cameras.settings import CameraSettings
 from gateway.driverkit.driver import StreamSource
 from gateway.net import sockets
@@ -50,6 +52,12 @@ class Ours:
         self._datapath = DataPath(room, self._clock)
         # A stream of the benchmark may be silent for as long as the benchmark takes.
         self._settings = CameraSettings(silence_seconds=3600, idle_seconds=3600)
+        self._ground = TunnelGround(
+            dial=self._dial, datapath=self._datapath, settings=self._settings, clock=self._clock,
+            room=room,
+        )  # fmt: skip
+        self._over = self._ended  # one bound method for all tunnels
+        self._find = self._place
         relay = RelaySettings()
         self._limits = PairLimits(unsent=relay.unsent_octets, receive=relay.receive_octets)
         self._inner: Address | None = None
@@ -100,18 +108,15 @@ class Ours:
 
     def _tunnel(self, sock: socket.socket, peer: str) -> None:
         mediator = RtspMediator(
-            place=self._place, login=None, operate=False, first_cseq=123_456_789,
+            place=self._find, login=None, operate=False, first_cseq=123_456_789,
             session_id="ab" * 8, hidden=(self._upstream[0],),
         )  # fmt: skip
-        tunnel = RtspTunnel(
-            sock, mediator, dial=self._dial, datapath=self._datapath, settings=self._settings,
-            clock=self._clock, room=self._room,
-        )  # fmt: skip
-        self._room.start(self._run(tunnel, peer), name="tunnel")
+        tunnel = RtspTunnel(sock, mediator, self._ground)
+        tunnel.note = sys.intern(peer)
+        tunnel.start(self._over)
 
-    async def _run(self, tunnel: RtspTunnel, peer: str) -> None:
-        await tunnel.run()
-        self._tunnels.released(peer)
+    def _ended(self, tunnel: Carrier, _: SessionEnd) -> None:
+        self._tunnels.released(str(tunnel.note))
 
     def _place(self, name: str) -> StreamSource:
         return StreamSource(*self._upstream, f"/{name}")

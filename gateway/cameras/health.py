@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from gateway.base.entropy import Entropy
 from gateway.base.errors import GatewayError, HostError, ProtocolViolation
@@ -52,35 +51,27 @@ async def look(camera: LiveCamera, seconds: float) -> None:
         sock.close()
 
 
-class Flow(Protocol):
-    """A connection that carries a camera's stream."""
-
-    @property
-    def octets_down(self) -> int:
-        """Octets to the client so far."""
-
-
 class HealthWatch:
     """Looks after one camera for as long as `run` runs. `hint` makes it look now.
 
-    `measure` brings the octet counts of the streams up to date. `lost` is called when a camera
-    that was online has gone: its streams would hang until their own limit.
+    `octets` returns how many octets those who watch have got by now, less than 0 when nobody does:
+    a camera whose octets flow is not asked besides. `lost` is called when a camera that was online
+    has gone: its streams would hang until their own limit.
     """
 
     def __init__(
         self,
         camera: LiveCamera,
         entropy: Entropy,
-        measure: Callable[[], Awaitable[None]],
+        octets: Callable[[], Awaitable[int]],
         lost: Callable[[], None],
     ) -> None:
         self._camera = camera
         self._entropy = entropy
-        self._measure = measure
+        self._octets = octets
         self._lost = lost
         self._hint = asyncio.Event()
         self._failures = 0
-        self._flows: set[Flow] = set()
         self._carried = -1
         self._pause = FIRST_RETRY_SECONDS
         self._looked = -math.inf
@@ -89,26 +80,18 @@ class HealthWatch:
         """Look now: something was heard of the camera."""
         self._hint.set()
 
-    def carries(self, flow: Flow) -> None:
-        """A client watches; a camera whose octets flow is not asked besides."""
-        self._flows.add(flow)
-
-    def carried(self, flow: Flow) -> None:
+    def carried(self) -> None:
         """A client has left: look, unless that was done within `health_seconds`.
 
         Clients that come and go all the time must not make a camera busy with our questions.
         """
-        self._flows.discard(flow)
         if _now() - self._looked >= self._camera.settings.health_seconds:
             self.hint()
 
     async def _flowing(self) -> bool:
         """Tell whether any stream brought an octet since the last question."""
-        if not self._flows:
-            return False
-        await self._measure()
-        before, self._carried = self._carried, sum(flow.octets_down for flow in self._flows)
-        return self._carried != before
+        before, self._carried = self._carried, await self._octets()
+        return self._carried >= 0 and self._carried != before
 
     async def run(self) -> None:
         """Watch for ever."""

@@ -14,20 +14,22 @@ then does what `wants_camera`, `wants_reclaim`, `can_feed` ask for; `finished` e
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 
 from gateway.base.errors import GatewayError, ProtocolViolation
 from gateway.cameras.rtsp_loose import AnswerSearch
+from gateway.cameras.rtsp_memo import OwnMemo, StreamMemo
 from gateway.cameras.rtsp_rewrite import ClientPlace, camera_url, without_echoes
 from gateway.cameras.rtsp_translate import (
     REASONS,
     CameraRequest,
+    Exchange,
     Phase,
     Refused,
     RtspTranslator,
 )
-from gateway.driverkit.digest import ChallengeOutcome, LoginAnswerer
+from gateway.driverkit.digest import ChallengeOutcome, LoginAnswerer, LoginMemo
 from gateway.driverkit.driver import StreamSource
 from gateway.driverkit.errors import CredentialsRefused, Misbehaved, Unreachable
 from gateway.driverkit.rtsp import Headers, Interleaved, Request, Response, RtspReader
@@ -46,19 +48,6 @@ class Flow(Enum):
     FRAMED = auto()
     FED = auto()
     LOOSE = auto()
-
-
-@dataclass(slots=True, kw_only=True)
-class _Exchange:
-    """A request under way to the camera; with `local` it only marks a place for our answer."""
-
-    asked: Request
-    sent: CameraRequest
-    cseq: int = 0
-    with_login: bool = False
-    tries: int = 0
-    redirects: int = 0
-    local: Response | None = None
 
 
 class RtspMediator:
@@ -93,7 +82,7 @@ class RtspMediator:
         self._to_client = bytearray()
         self._to_camera = bytearray()
         self._connected = False
-        self._exchange: _Exchange | None = None
+        self._exchange: Exchange | None = None
         self._next: Request | None = None
         self._strays = 0
         self.flow = Flow.FRAMED
@@ -141,6 +130,36 @@ class RtspMediator:
             and not self.finished
         )
 
+    @property
+    def can_rest(self) -> bool:
+        """Whether nothing is under way between the two: `memo` holds all there is to know."""
+        busy = self._exchange or self._next or self._to_client or self._to_camera or self.finished
+        return self.flow is Flow.FED and not busy and self._from_client.at_boundary
+
+    def memo(self) -> tuple[StreamMemo, OwnMemo]:
+        """Return what `recalled` needs to go on as if nothing had been; only when `can_rest`."""
+        login = self._login.memo() if self._login is not None else None
+        words = self._words
+        nonce, opaque, uses = (login.nonce, login.opaque, login.uses) if login else ("", None, 0)
+        numbers = uses, self._cseq, self._strays, self.requests
+        own = OwnMemo(words.session_id, words.camera_session, nonce, opaque, *numbers)
+        return words.memo(login.ground if login else None, self._echoes), own
+
+    @classmethod
+    def recalled(cls, shared: StreamMemo, own: OwnMemo) -> RtspMediator:
+        """Return a mediator that goes on where that of the memo stood: fed."""
+        login = LoginMemo(shared.login, own.nonce, own.opaque, own.uses) if shared.login else None
+        mediator = cls(
+            place=shared.place, login=LoginAnswerer.recalled(login) if login else None,
+            operate=shared.operate, first_cseq=own.cseq, session_id=own.session_id,
+            hidden=shared.hidden, echoes=shared.echoes,
+        )  # fmt: skip
+        mediator._words.recall(shared, own)
+        mediator._connected = True
+        mediator._strays, mediator.requests = own.strays, own.requests
+        mediator.flow = Flow.FED
+        return mediator
+
     def begin_feed(self) -> bytes:
         """Return what was already read of the camera and belongs before what is fed."""
         self.flow = Flow.FED
@@ -171,15 +190,11 @@ class RtspMediator:
 
     def to_client(self) -> bytes:
         """Return the octets for the client and forget them."""
-        data = bytes(self._to_client)
-        self._to_client.clear()
-        return data
+        return _emptied(self._to_client)
 
     def to_camera(self) -> bytes:
         """Return the octets for the camera and forget them."""
-        data = bytes(self._to_camera)
-        self._to_camera.clear()
-        return data
+        return _emptied(self._to_camera)
 
     def farewell(self) -> bytes:
         """Return the TEARDOWN that a camera should see when the client just went away."""
@@ -236,7 +251,7 @@ class RtspMediator:
             self._answer(asked, refused)
             self.finished = self.finished or self._refusal is not None
             return
-        self._start(_Exchange(asked=asked, sent=sent))
+        self._start(Exchange(asked=asked, sent=sent))
 
     def _answer(self, asked: Request, refused: Refused) -> None:
         """Answer in our own name: at once, or, out of step, where the camera shows a boundary."""
@@ -247,7 +262,7 @@ class RtspMediator:
             return
         url = self._words.keep_alive_url()
         marker = CameraRequest(method="OPTIONS", url=url, place=ClientPlace("camera", "", None))
-        self._start(_Exchange(asked=asked, sent=marker, local=response))
+        self._start(Exchange(asked=asked, sent=marker, local=response))
 
     def _tell(self, asked: Request, response: Response) -> None:
         headers = Headers([("CSeq", str(asked.cseq)), ("Server", USER_AGENT)])
@@ -268,12 +283,12 @@ class RtspMediator:
 
     # -- the camera's side
 
-    def _start(self, exchange: _Exchange) -> None:
+    def _start(self, exchange: Exchange) -> None:
         self._exchange = exchange
         if self._connected:
             self._send(exchange)
 
-    def _send(self, exchange: _Exchange) -> None:
+    def _send(self, exchange: Exchange) -> None:
         exchange.tries += 1
         octets, exchange.with_login = self._printed(exchange.sent)
         exchange.cseq = self._cseq
@@ -339,7 +354,7 @@ class RtspMediator:
         if self._strays > STRAYS_MAX:
             raise ProtocolViolation("it sends what was not asked")
 
-    def _answered(self, exchange: _Exchange, response: Response) -> None:
+    def _answered(self, exchange: Exchange, response: Response) -> None:
         if response.status == 401:
             self._challenged(exchange, response)
             return
@@ -362,7 +377,7 @@ class RtspMediator:
         self._tell(exchange.asked, answer)
         self._advance()
 
-    def _challenged(self, exchange: _Exchange, response: Response) -> None:
+    def _challenged(self, exchange: Exchange, response: Response) -> None:
         sentence = "The camera refused the user name and password that the gateway has for it."
         if self._login is None:
             sentence = "The camera asks for a user name and password; the gateway has none for it."
@@ -376,3 +391,9 @@ class RtspMediator:
             if outcome is ChallengeOutcome.UNSUPPORTED:
                 sentence = "The camera asks for a kind of login that the gateway does not know."
         self._give_up(503, CredentialsRefused(sentence))
+
+
+def _emptied(octets: bytearray) -> bytes:
+    data = bytes(octets)
+    octets.clear()
+    return data

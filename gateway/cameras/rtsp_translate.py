@@ -12,7 +12,9 @@ from enum import Enum, auto
 
 from gateway.base.errors import InvalidInput, NotFound, ProtocolViolation
 from gateway.cameras import rtsp_rewrite as rewrite
+from gateway.cameras.rtsp_memo import OwnMemo, StreamMemo
 from gateway.cameras.rtsp_rewrite import ClientPlace, Presentation
+from gateway.driverkit.digest import LoginGround
 from gateway.driverkit.driver import RtspAddress, StreamSource
 from gateway.driverkit.rtsp import Headers, Request, Response
 
@@ -61,6 +63,19 @@ class CameraRequest:
     body: bytes = b""
 
 
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """A request under way to the camera; with `local` it only marks a place for our answer."""
+
+    asked: Request
+    sent: CameraRequest
+    cseq: int = 0
+    with_login: bool = False
+    tries: int = 0
+    redirects: int = 0
+    local: Response | None = None
+
+
 @dataclass(slots=True)
 class _Session:
     """What one connection has set up; `camera` is the camera's session id."""
@@ -104,6 +119,43 @@ class RtspTranslator:
         self.phase = Phase.IDLE
         self.source: StreamSource | None = None
         """The camera's end of this connection, once a request has named a stream."""
+
+    def memo(self, login: LoginGround | None, echoes: tuple[str, ...]) -> StreamMemo:
+        """Return what a playing session shares with all others of its stream."""
+        kept = self._session
+        return StreamMemo(
+            place=self._place,
+            operate=self._operate,
+            hidden=self._hidden,
+            echoes=echoes,
+            login=login,
+            presentations=tuple(self._presentations.items()),
+            timeout=kept.timeout,
+            base=kept.base,
+            stream=kept.stream,
+            tracks=tuple(kept.tracks),
+            channels_up=frozenset(kept.channels_up),
+            source=self.source,
+        )
+
+    def recall(self, memo: StreamMemo, own: OwnMemo) -> None:
+        """Go on where the translator of the memo stood: playing."""
+        self._presentations.update(memo.presentations)
+        self._session = _Session(
+            camera=own.camera_session,
+            timeout=memo.timeout,
+            base=memo.base,
+            stream=memo.stream,
+            tracks=list(memo.tracks),
+            channels_up=set(memo.channels_up),
+        )
+        self.phase = Phase.PLAYING
+        self.source = memo.source
+
+    @property
+    def session_id(self) -> str:
+        """The session's id for the client."""
+        return self._session_id
 
     @property
     def camera_session(self) -> str:

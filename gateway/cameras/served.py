@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -17,9 +18,10 @@ from gateway.cameras.http.proxy import WebProxy
 from gateway.cameras.http.serve import Handler, HttpCarrier, StreamResponse, sentence
 from gateway.cameras.live import LiveCamera
 from gateway.cameras.rtsp import RtspMediator
+from gateway.cameras.rtsp_ground import TunnelGround
 from gateway.cameras.rtsp_rewrite import login_echoes
 from gateway.cameras.rtsp_tunnel import RtspTunnel
-from gateway.cameras.sessions import REVOKED, Carrier, SessionBook
+from gateway.cameras.sessions import NOT_SERVED, REVOKED, Carrier, SessionBook, SessionEnd
 from gateway.cameras.settings import CameraSettings
 from gateway.endpoint.events import (
     ConnectivityChanged,
@@ -42,6 +44,8 @@ from gateway.net.tasks import TaskRoom
 
 CSEQ_LEAST, CSEQ_SPAN = 100_000_000, 1_900_000_000
 """Nine or ten digits that fit 31 bits: no camera chokes on them, nobody guesses them."""
+
+_log = logging.getLogger(__name__)
 
 CAMERA_LOST = "The camera does not answer any more."
 
@@ -82,8 +86,16 @@ class ServedCamera:
         self._room = room.child(f"camera {camera.device.id}")
         self._changed = changed
         self.health = HealthWatch(
-            camera, entropy, datapath.measure, lambda: self.hang_up(CAMERA_LOST)
+            camera,
+            entropy,
+            self._octets,
+            lambda: self.hang_up(CAMERA_LOST),
         )
+        self._ground = TunnelGround(
+            dial=camera.dial, datapath=datapath, settings=settings, clock=clock, room=self._room
+        )
+        self._forget = self._forgotten  # one bound method for all sessions
+        self._closing = False
         self.endpoint = ServiceEndpoint(
             uri,
             password,
@@ -113,8 +125,10 @@ class ServedCamera:
 
     async def close(self, reason: str) -> None:
         """End the sessions, the service and the driver."""
+        self._closing = True
         self._sessions.end_device(self.device_id, reason)
         await self.endpoint.close()
+        await self._sessions.gone(self.device_id)
         await self._room.close()
         await self.camera.close()
 
@@ -149,13 +163,17 @@ class ServedCamera:
                 incoming = await listener.accept()
             except ListenerClosed:
                 return
-            self._room.start(self._serve(incoming, port), name=f"session {port.number}")
+            try:
+                self._serve(incoming, port)
+            except Exception:
+                _log.exception("a connection to %s failed", self.camera.device.name)
+                incoming.socket.close()
 
-    async def _serve(self, incoming: IncomingTcp, port: VirtualPort) -> None:
+    def _serve(self, incoming: IncomingTcp, port: VirtualPort) -> None:
         camera = self.camera
         # Rights may have gone since the endpoint let the client in; from here on `recheck` sees it.
         actor = self.endpoint.resolve(incoming.actor.kind, incoming.actor.user_id)
-        if actor is None or not decide(port.rule, actor):
+        if self._closing or actor is None or not decide(port.rule, actor):
             sockets.reset(incoming.socket)
             self._sessions.refused(
                 device_id=self.device_id,
@@ -163,29 +181,34 @@ class ServedCamera:
                 port=port.number,
                 user=incoming.actor.name,
                 client_id=incoming.client_id,
-                reason=REVOKED,
+                reason=NOT_SERVED if self._closing else REVOKED,
             )
             return
-        watches = port.number == contract.RTSP_PORT
-        carrier = self._carrier(incoming.socket, actor, port)
-        if watches:
-            self.health.carries(carrier)
-        try:
-            end = await self._sessions.carry(
-                carrier,
-                device_id=self.device_id,
-                camera=camera.device.name,
-                port=port,
-                actor=actor,
-                client_id=incoming.client_id,
-                mode=str(incoming.mode),
-                opened=self._changed,
-            )
-        finally:
-            if watches:
-                self.health.carried(carrier)
-            self._changed()
-        camera.blame(end.fault)
+        self._sessions.carry(
+            self._carrier(incoming.socket, actor, port),
+            device_id=self.device_id,
+            camera=camera.device.name,
+            port=port,
+            actor=actor,
+            client_id=incoming.client_id,
+            mode=str(incoming.mode),
+            closed=self._forget,
+        )
+        self._changed()
+
+    def _forgotten(self, carrier: Carrier, end: SessionEnd) -> None:
+        """Take note of a session's end."""
+        if isinstance(carrier, RtspTunnel):
+            self.health.carried()
+        self._changed()
+        self.camera.blame(end.fault)
+
+    async def _octets(self) -> int:
+        """Return how many octets those who watch have got by now, below 0 when nobody does."""
+        if not self._sessions.viewers(self.device_id):
+            return -1
+        await self._datapath.measure()
+        return self._sessions.octets_watched(self.device_id)
 
     def _carrier(self, client: socket.socket, actor: Actor, port: VirtualPort) -> Carrier:
         full = self._sessions.full(self.device_id, port.number)
@@ -204,7 +227,7 @@ class ServedCamera:
         handle: Handler,
         close: Callable[[], Awaitable[None]] | None = None,
     ) -> HttpCarrier:
-        return HttpCarrier(client, handle, settings=self._settings, close=close)
+        return HttpCarrier(client, handle, settings=self._settings, room=self._room, close=close)
 
     def _tunnel(self, client: socket.socket, actor: Actor, full: str) -> RtspTunnel:
         camera = self.camera
@@ -221,15 +244,7 @@ class ServedCamera:
             echoes=login_echoes(camera.credentials),
             refusal=refusal,
         )
-        return RtspTunnel(
-            client,
-            mediator,
-            dial=camera.dial,
-            datapath=self._datapath,
-            settings=self._settings,
-            clock=self._clock,
-            room=self._room,
-        )
+        return RtspTunnel(client, mediator, self._ground)
 
 
 async def _say(text: str) -> StreamResponse:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.access.ports import Actor, decide
@@ -25,8 +26,12 @@ AUDIT_ROWS = 60
 AUDIT_SECONDS = 60.0
 """Rows a minute about one camera: a client that hammers must not fill the disk."""
 
+GONE_SECONDS = 2.0
+"""How long sessions that were ended may take; a tunnel takes half a second at the worst."""
+
 REVOKED = "The right to this camera was taken away."
 NOT_SERVED = "The gateway does not serve this camera any more."
+STOPPING = "The gateway is stopping."
 CLOSED_BY_OWNER = "The owner ended the connection."
 
 _log = logging.getLogger(__name__)
@@ -43,7 +48,10 @@ class SessionEnd:
 
 
 class Carrier(Protocol):
-    """What carries a session's octets; `run` owns the client's socket."""
+    """What carries a session's octets and owns the client's socket."""
+
+    note: object
+    """Whatever the one who has it carry wants to find again."""
 
     @property
     def octets_down(self) -> int:
@@ -53,11 +61,11 @@ class Carrier(Protocol):
     def octets_up(self) -> int:
         """Octets to the camera so far."""
 
-    def end(self, reason: str) -> None:
-        """Cut everything now; `run` returns soon after."""
+    def start(self, done: Callable[[Carrier, SessionEnd], None]) -> None:
+        """Carry until an end; `done` is called exactly once then, never within a call."""
 
-    async def run(self) -> SessionEnd:
-        """Carry until an end."""
+    def end(self, reason: str) -> None:
+        """Cut everything now; `done` is called soon after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +113,39 @@ class SessionRefused(Notice):
     severity: Severity = Severity.NOTE
 
 
-@dataclass(slots=True)
+Closed = Callable[[Carrier, SessionEnd], None]
+
+
+@dataclass(slots=True, kw_only=True)
 class _Session:
-    view: SessionView
+    """An open session: what a view needs, without being one, because there may be thousands."""
+
+    id: int
+    device_id: int
+    camera: str
     port: VirtualPort
+    actor: Actor
+    client_id: int
+    mode: str
+    began_at: float
+    began: float
     carrier: Carrier
+    closed: Closed | None
+
+    def view(self) -> SessionView:
+        """Return it as pages show it, with its counts as far as they are known."""
+        return SessionView(
+            id=self.id,
+            device_id=self.device_id,
+            camera=self.camera,
+            port=self.port.number,
+            actor=self.actor,
+            client_id=self.client_id,
+            mode=self.mode,
+            began_at=self.began_at,
+            octets_down=self.carrier.octets_down,
+            octets_up=self.carrier.octets_up,
+        )
 
 
 class SessionBook:
@@ -130,7 +166,10 @@ class SessionBook:
         self._clock = clock
         self._room = room
         self._numbers = itertools.count(1)
-        self._sessions: dict[int, _Session] = {}
+        self._sessions: dict[int, dict[int, _Session]] = {}  # by camera and number
+        self._counts: Counter[tuple[int, int]] = Counter()  # by camera and port
+        self._left = asyncio.Event()
+        self._over = self._ended  # one bound method for all sessions
         self._writing: set[asyncio.Task[None]] = set()
         self._audited: Counter[int] = Counter()
         self._audited_since = clock.monotonic()
@@ -138,27 +177,32 @@ class SessionBook:
     @property
     def sessions(self) -> tuple[SessionView, ...]:
         """All sessions, oldest first, with their counts as far as they are known."""
-        return tuple(_now(session) for session in self._sessions.values())
+        found = [session for each in self._sessions.values() for session in each.values()]
+        found.sort(key=lambda session: session.id)
+        return tuple(session.view() for session in found)
 
     def viewers(self, device_id: int) -> int:
         """Return how many clients watch a camera."""
-        return self._count(device_id, RTSP_PORT)
+        return self._counts[device_id, RTSP_PORT]
 
-    def _count(self, device_id: int, port: int) -> int:
-        views = [each.view for each in self._sessions.values()]
-        return sum((view.device_id, view.port) == (device_id, port) for view in views)
+    def octets_watched(self, device_id: int) -> int:
+        """Return how many octets the clients that watch a camera have got; below 0 without any."""
+        if not self.viewers(device_id):
+            return -1
+        sessions = self._sessions.get(device_id, {}).values()
+        return sum(each.carrier.octets_down for each in sessions if each.port.number == RTSP_PORT)
 
     def full(self, device_id: int, port: int) -> str:
         """Return why a camera's port takes no further session, in a sentence, or ""."""
         settings = self._settings
         limit = settings.viewers_per_camera if port == RTSP_PORT else settings.web_per_camera
-        if self._count(device_id, port) >= limit:
+        if self._counts[device_id, port] >= limit:
             return "This camera serves as many viewers as it may; try again later."
-        if len(self._sessions) >= settings.viewers:
+        if self._counts.total() >= settings.viewers:
             return "The gateway serves as many viewers as it may; try again later."
         return ""
 
-    async def carry(
+    def carry(
         self,
         carrier: Carrier,
         *,
@@ -168,40 +212,64 @@ class SessionBook:
         actor: Actor,
         client_id: int,
         mode: str,
-        opened: Callable[[], None] | None = None,
-    ) -> SessionEnd:
-        """Run a session from its first to its last octet; it counts once `opened` is called."""
-        view = SessionView(
+        closed: Closed | None = None,
+    ) -> None:
+        """Begin a session; `closed` is called when its last octet has gone and it is forgotten."""
+        session = _Session(
             id=next(self._numbers),
             device_id=device_id,
             camera=camera,
-            port=port.number,
+            port=port,
             actor=actor,
             client_id=client_id,
-            mode=mode,
+            mode=sys.intern(mode),
             began_at=self._clock.wall(),
+            began=self._clock.monotonic(),
+            carrier=carrier,
+            closed=closed,
         )
-        session = _Session(view, port, carrier)
-        self._sessions[view.id] = session
-        began = self._clock.monotonic()
+        carrier.note = session
+        self._sessions.setdefault(device_id, {})[session.id] = session
+        self._counts[device_id, port.number] += 1
+        view = session.view()
         self._notices.post(SessionOpened(session=view))
-        if opened is not None:
-            opened()
         self._audit(view, "camera.open", "allowed", _who(view))
-        end = SessionEnd("The gateway is stopping.", 0, 0)
+        carrier.start(self._over)
+
+    def _ended(self, carrier: Carrier, end: SessionEnd) -> None:
+        session = carrier.note
+        if not isinstance(session, _Session):
+            return
+        carrier.note = None
+        view = session.view()
+        mine = self._sessions[view.device_id]
+        del mine[view.id]
+        if not mine:
+            del self._sessions[view.device_id]
+        key = view.device_id, view.port
+        self._counts[key] -= 1
+        if not self._counts[key]:
+            del self._counts[key]
+        self._left.set()
+        seconds = self._clock.monotonic() - session.began
+        self._notices.post(SessionClosed(session=view, seconds=seconds, reason=end.reason))
+        detail = (
+            f"{_who(view)} seconds={seconds:.1f} down={end.octets_down} up={end.octets_up}: "
+            f"{end.reason}"
+        )
+        self._audit(view, "camera.close", "done", detail)
+        if session.closed is not None:
+            session.closed(carrier, end)
+
+    async def gone(self, device_id: int, seconds: float = GONE_SECONDS) -> None:
+        """Wait until every session of a camera has ended, at most `seconds`."""
         try:
-            end = await carrier.run()
-        finally:
-            del self._sessions[view.id]
-            seconds = self._clock.monotonic() - began
-            done = _now(session)
-            self._notices.post(SessionClosed(session=done, seconds=seconds, reason=end.reason))
-            detail = (
-                f"{_who(view)} seconds={seconds:.1f} down={end.octets_down} up={end.octets_up}: "
-                f"{end.reason}"
-            )
-            self._audit(view, "camera.close", "done", detail)
-        return end
+            async with asyncio.timeout(seconds):
+                while device_id in self._sessions:
+                    self._left.clear()
+                    await self._left.wait()
+        except TimeoutError:
+            _log.error("device %d: %d sessions do not end", device_id, self._counts.total())
 
     def refused(
         self, *, device_id: int, camera: str, port: int, user: str, client_id: int, reason: str
@@ -222,26 +290,23 @@ class SessionBook:
 
     def end(self, session_id: int, reason: str = CLOSED_BY_OWNER) -> None:
         """End one session now. Raises NotFound."""
-        session = self._sessions.get(session_id)
-        if session is None:
-            raise NotFound("This connection has ended already.")
-        session.carrier.end(reason)
+        for mine in self._sessions.values():
+            if session_id in mine:
+                mine[session_id].carrier.end(reason)
+                return
+        raise NotFound("This connection has ended already.")
 
     def end_device(self, device_id: int, reason: str = NOT_SERVED) -> None:
         """End every session of a camera now."""
-        for session in tuple(self._sessions.values()):
-            if session.view.device_id == device_id:
-                session.carrier.end(reason)
+        for session in tuple(self._sessions.get(device_id, {}).values()):
+            session.carrier.end(reason)
 
     def recheck(self, device_id: int, resolve: Callable[[UserKind, int], Actor | None]) -> int:
         """End the sessions of a camera whose users lost their rights; return how many."""
         ended = 0
-        for session in tuple(self._sessions.values()):
-            view = session.view
-            if view.device_id != device_id:
-                continue
-            actor = resolve(view.actor.kind, view.actor.user_id)
-            if actor is None or not decide(session.port.rule, actor) or _demoted(view, actor):
+        for session in tuple(self._sessions.get(device_id, {}).values()):
+            actor = resolve(session.actor.kind, session.actor.user_id)
+            if actor is None or not decide(session.port.rule, actor) or _demoted(session, actor):
                 session.carrier.end(REVOKED)
                 ended += 1
         return ended
@@ -283,16 +348,11 @@ class SessionBook:
             task.add_done_callback(self._writing.discard)
 
 
-def _demoted(view: SessionView, actor: Actor) -> bool:
+def _demoted(session: _Session, actor: Actor) -> bool:
     """Tell whether a session was given more at its beginning than its user may have now."""
-    return holds(view.actor.roles, OPERATOR) and not holds(actor.roles, OPERATOR)
+    return holds(session.actor.roles, OPERATOR) and not holds(actor.roles, OPERATOR)
 
 
 def _who(view: SessionView) -> str:
     name = view.actor.name or view.actor.kind.name.lower()
     return f"user={name} client={view.client_id} camera={view.camera} port={view.port} {view.mode}"
-
-
-def _now(session: _Session) -> SessionView:
-    carrier = session.carrier
-    return replace(session.view, octets_down=carrier.octets_down, octets_up=carrier.octets_up)

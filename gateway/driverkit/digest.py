@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 
 from gateway.base.entropy import Entropy
@@ -70,17 +70,17 @@ class CameraCredentials:
     password: Secret
 
     def __post_init__(self) -> None:
-        for field, text in (("user", self.user), ("password", self.password.reveal())):
+        for name, text in (("user", self.user), ("password", self.password.reveal())):
             if len(text) > CREDENTIAL_MAX:
                 raise InvalidInput(
-                    f"The camera's {field} is longer than {CREDENTIAL_MAX} characters.", field
+                    f"The camera's {name} is longer than {CREDENTIAL_MAX} characters.", name
                 )
             if any(
                 ord(each) < 0x20 or ord(each) == 0x7F or 0xD800 <= ord(each) <= 0xDFFF
                 for each in text
             ):
                 raise InvalidInput(
-                    f"The camera's {field} holds control characters; type it again.", field
+                    f"The camera's {name} holds control characters; type it again.", name
                 )
         if ":" in self.user:
             raise InvalidInput("A camera's user name cannot hold a colon.", "user")
@@ -135,6 +135,29 @@ def strongest(challenges: Sequence[Challenge]) -> Challenge | None:
     return next((each for each in challenges if each.scheme is Scheme.BASIC), None)
 
 
+@dataclass(frozen=True, slots=True)
+class LoginGround:
+    """What the logins of many connections to one camera have in common."""
+
+    credentials: CameraCredentials
+    entropy: Entropy
+    allow_basic: bool
+    challenge: Challenge | None
+    """Without nonce and opaque, which are each connection's own."""
+    proved: bool
+    seen_digest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoginMemo:
+    """A `LoginAnswerer` put aside."""
+
+    ground: LoginGround
+    nonce: str = field(repr=False)
+    opaque: str | None = field(repr=False)
+    uses: int
+
+
 class LoginAnswerer:
     """Answers one camera's challenges, request by request.
 
@@ -152,6 +175,30 @@ class LoginAnswerer:
         self._uses = 0
         self._proved = False
         self._seen_digest = False
+
+    def memo(self) -> LoginMemo:
+        """Return all that `recalled` needs to go on where this one stands."""
+        challenge = self._challenge
+        nonce, opaque = (challenge.nonce, challenge.opaque) if challenge else ("", None)
+        if challenge is not None:
+            challenge = replace(challenge, nonce="", opaque=None)
+        ground = LoginGround(
+            self._credentials, self._entropy, self._allow_basic, challenge, self._proved,
+            self._seen_digest,
+        )  # fmt: skip
+        return LoginMemo(ground, nonce, opaque, self._uses)
+
+    @classmethod
+    def recalled(cls, memo: LoginMemo) -> LoginAnswerer:
+        """Return an answerer that goes on where that of the memo stood."""
+        ground = memo.ground
+        login = cls(ground.credentials, entropy=ground.entropy, allow_basic=ground.allow_basic)
+        if ground.challenge is not None:
+            login._challenge = replace(ground.challenge, nonce=memo.nonce, opaque=memo.opaque)
+        login._uses = memo.uses
+        login._proved = ground.proved
+        login._seen_digest = ground.seen_digest
+        return login
 
     @property
     def challenge(self) -> Challenge | None:
@@ -334,6 +381,9 @@ def _parameter_value(value: str, at: int) -> tuple[str | None, int]:
             at += 1
         return value[start:at], at
     at += 1
+    end = value.find('"', at)
+    if end >= 0 and "\\" not in value[at:end]:
+        return value[at:end], end + 1
     characters: list[str] = []
     while at < len(value) and value[at] != '"':
         if value[at] == "\\" and at + 1 < len(value):

@@ -14,7 +14,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from gateway.base.clock import Clock
@@ -33,10 +32,11 @@ from gateway.net.splice_messages import (
     Report,
 )
 from gateway.net.splice_messages import Reason as EndReason
-from gateway.net.splice_pair import Pair, PairEnd, PairLimits
+from gateway.net.splice_pair import Pair, PairEnd, PairLimits, Tell
 from gateway.net.tasks import TaskRoom
+from gateway.net.watch import SocketWatch
 
-__all__ = ["DataPath", "EndReason", "Pair", "PairEnd", "PairLimits"]
+__all__ = ["DataPath", "EndReason", "Pair", "PairEnd", "PairLimits", "Tell"]
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,6 @@ BACK_OFF = (0.05, 0.2, 1.0, 5.0)
 """Seconds before the relay process is started again; the first after STEADY seconds of life."""
 STEADY_SECONDS = 60.0
 DEFAULT_LIMITS = PairLimits()
-Tell = Callable[[Pair, PairEnd], None]
 _REPORT_MAX = HEADER.size + RECORDS_MAX * max(END.size, COUNT.size)
 _REPORTS_MAX = 64  # packets read before other callbacks of the event loop get their turn
 
@@ -75,6 +74,8 @@ class DataPath:
         self._keeper: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._measured: list[asyncio.Future[None]] = []
+        self.watch = SocketWatch()
+        """For the direction of a feed's sockets that stays with their owner."""
         self.capacity = 0
         """Pairs the relay process can carry."""
 
@@ -112,6 +113,7 @@ class DataPath:
         self._queue.discard(lambda _: True)
         for pair in list(self._pairs.values()):
             self._end(pair, EndReason.KILLED)
+        self.watch.close()
         if process is not None:
             await self._reap(process)
 
@@ -141,23 +143,25 @@ class DataPath:
 
     def feed(
         self,
-        source: socket.socket,
-        destination: socket.socket,
+        source: socket.socket | int,
+        destination: socket.socket | int,
         *,
         early: bytes = b"",
         limits: PairLimits = DEFAULT_LIMITS,
         pass_end: bool = True,
+        tell: Tell | None = None,
+        note: object = None,
     ) -> Pair:
         """Carry octets from `source` to `destination` only; both stay the caller's as well.
 
         The caller must not read the source nor write to the destination until the feed has ended,
         and is free to use the other direction. With `pass_end` the end of the source shuts the
-        sending side of the destination.
+        sending side of the destination. `tell` and `note` as of `join`.
         """
         self._check(early, b"")
         descriptors = (_duplicate(source), _duplicate(destination))
         bits = PASS_END if pass_end else 0
-        return self._begin(Command.FEED, bits, descriptors, early, b"", limits)
+        return self._begin(Command.FEED, bits, descriptors, early, b"", limits, tell, note)
 
     async def ready(self) -> None:
         """Wait while many pairs wait to be handed over: call it before accepting another."""
@@ -360,8 +364,8 @@ def _tail(length: int) -> int:
     return max(0, -(-(length - EARLY_CHUNK) // EARLY_CHUNK)) * EARLY_CHUNK
 
 
-def _duplicate(sock: socket.socket) -> int:
+def _duplicate(sock: socket.socket | int) -> int:
     try:
-        return os.dup(sock.fileno())
+        return os.dup(sock if isinstance(sock, int) else sock.fileno())
     except OSError:  # closed, or no descriptors left: the pair is refused
         return -1

@@ -23,8 +23,9 @@ class PairLimits:
     """TCP_NOTSENT_LOWAT of both sockets, of a feed the destination: bounds stale video."""
     receive: int = 0
     """SO_RCVBUF of `b`, of a feed the source: bounds the window, so only for short round trips.
-    Set it before connecting as well where that is possible. The kernel grants twice as much, and
-    what is spliced at once can be all of it: 104 KiB and 64 KiB unsent are a second at 4 Mbit/s."""
+    The kernel grants twice as much, and what is spliced at once can be all of it: 104 KiB and
+    64 KiB unsent are a second at 4 Mbit/s. A source that stays faster gets more (`splice_window`),
+    so it must not be set before connecting: that bounds the window for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Pair:
         number: int,
         one_way: bool,
         command: Callable[[int, Command, int], None],
-        tell: Callable[[Pair, PairEnd], None] | None,
+        tell: Tell | None,
         note: object,
     ) -> None:
         self._command = command
@@ -111,8 +112,16 @@ class Pair:
         Afterwards the next octet that the caller reads from the source is the one that follows
         the last one delivered. Should the feed have ended otherwise meanwhile, that is returned.
         """
+        self.call_back()
+        return await self.wait()
+
+    def call_back(self) -> None:
+        """Begin what `reclaim` does without waiting; the end is told as every other."""
         if not self.one_way:
             raise Conflict("Only a one-way pair can be reclaimed.")
         if not self.over:
             self._command(self.number, Command.RECLAIM, 0)
-        return await self.wait()
+
+
+Tell = Callable[[Pair, PairEnd], None]
+"""Called once with a pair and its end."""

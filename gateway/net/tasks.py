@@ -23,14 +23,15 @@ class TaskRoom:
         self.name = name
         self._on_failure = on_failure
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._children: list[TaskRoom] = []
+        self._children: dict[TaskRoom, None] = {}  # in their order
+        self._left: Callable[[TaskRoom], None] | None = None
         self._closed = False
 
     def child(self, name: str) -> TaskRoom:
         """Return a room that is closed with this one."""
         room = TaskRoom(f"{self.name}/{name}", self._on_failure)
-        self._children = [kept for kept in self._children if not kept.closed]
-        self._children.append(room)
+        room._left = self._leaves
+        self._children[room] = None
         return room
 
     def start(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
@@ -64,15 +65,22 @@ class TaskRoom:
     async def close(self) -> None:
         """Cancel and await every task, the children's first; safe to call again."""
         self._closed = True
-        for child in self._children:
-            await child.close()
-        self._children.clear()
-        current = asyncio.current_task()
-        tasks = [task for task in self._tasks if task is not current]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            for child in tuple(self._children):
+                await child.close()
+            current = asyncio.current_task()
+            tasks = [task for task in self._tasks if task is not current]
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            left, self._left = self._left, None
+            if left is not None:
+                left(self)
+
+    def _leaves(self, child: TaskRoom) -> None:
+        self._children.pop(child, None)
 
     async def __aenter__(self) -> Self:
         return self

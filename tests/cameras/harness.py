@@ -14,6 +14,7 @@ from gateway.base.clock import SystemClock
 from gateway.base.entropy import SystemEntropy
 from gateway.base.errors import NotFound
 from gateway.cameras.rtsp import RtspMediator
+from gateway.cameras.rtsp_ground import TunnelGround
 from gateway.cameras.rtsp_rewrite import login_echoes
 from gateway.cameras.rtsp_tunnel import RtspTunnel
 from gateway.cameras.sessions import SessionEnd
@@ -45,6 +46,8 @@ class Gate:
         self.operate = False
         self.tunnels: list[RtspTunnel] = []
         self.ends: asyncio.Queue[SessionEnd] = asyncio.Queue()
+        self.open = 0
+        self.empty = asyncio.Event()
         self.listener = Listener(room, self.accepted)
         self.address, self.port = self.listener.open(["127.17.0.1"], 0)[0]
 
@@ -66,18 +69,22 @@ class Gate:
             session_id="ab" * 8, hidden=tuple({each.host for each in self.paths.values()}),
             echoes=login_echoes(self.credentials),
         )  # fmt: skip
-        tunnel = RtspTunnel(
-            sock, mediator, dial=self.dial, datapath=self.datapath, settings=self.settings,
-            clock=SystemClock(), room=self.room,
+        ground = TunnelGround(
+            dial=self.dial, datapath=self.datapath, settings=self.settings, clock=SystemClock(),
+            room=self.room,
         )  # fmt: skip
+        tunnel = RtspTunnel(sock, mediator, ground)
+        tunnel.note = peer
         self.tunnels.append(tunnel)
-        self.room.start(self._run(tunnel, peer), name="tunnel")
+        self.open += 1
+        tunnel.start(self._over)
 
-    async def _run(self, tunnel: RtspTunnel, peer: str) -> None:
-        try:
-            self.ends.put_nowait(await tunnel.run())
-        finally:
-            self.listener.released(peer)
+    def _over(self, tunnel: RtspTunnel, end: SessionEnd) -> None:
+        self.ends.put_nowait(end)
+        self.listener.released(tunnel.note)
+        self.open -= 1
+        if not self.open:
+            self.empty.set()
 
 
 @asynccontextmanager
@@ -99,6 +106,10 @@ async def gate(
             opened.listener.close()
             for tunnel in opened.tunnels:
                 tunnel.end("the test is over")
+            async with asyncio.timeout(5):
+                while opened.open:
+                    opened.empty.clear()
+                    await opened.empty.wait()
             await datapath.stop()
 
 

@@ -6,15 +6,17 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from aiohttp import web
 
 from gateway.base.errors import GatewayError
-from gateway.cameras.sessions import SessionEnd
+from gateway.cameras.sessions import STOPPING, Carrier, SessionEnd
 from gateway.cameras.settings import CameraSettings
 from gateway.driverkit.errors import CredentialsRefused
 from gateway.net import sockets
 from gateway.net.listener import adopt
+from gateway.net.tasks import TaskRoom
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 StreamResponse = web.StreamResponse
@@ -59,12 +61,16 @@ class HttpCarrier:
         handle: Handler,
         *,
         settings: CameraSettings,
+        room: TaskRoom,
         close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._client = client
         self._handle = handle
         self._settings = settings
+        self._room = room
         self._close = close
+        self.note: object = None
+        """The caller's own."""
         self._transport: asyncio.Transport | None = None
         self._tasks: set[asyncio.Task[object]] = set()
         self._asked = asyncio.Event()
@@ -83,8 +89,21 @@ class HttpCarrier:
             self._transport.abort()
         self._over.set()
 
-    async def run(self) -> SessionEnd:
-        """Answer requests until the client or somebody here ends it."""
+    def start(self, done: Callable[[Carrier, SessionEnd], None]) -> None:
+        """Answer requests until the client or somebody here ends it, then call `done` once."""
+
+        def over(task: asyncio.Task[SessionEnd]) -> None:
+            end = SessionEnd(STOPPING, self.octets_down, self.octets_up, self._fault)
+            if not task.cancelled():
+                failed = "The connection failed inside the gateway."
+                end = replace(end, reason=failed) if task.exception() else task.result()
+            if self._transport is None:
+                sockets.reset(self._client)  # it may not even have begun
+            done(self, end)
+
+        self._room.start(self._run(), name="http").add_done_callback(over)
+
+    async def _run(self) -> SessionEnd:
         server = _OneConnection(self._answer, self._over.set)
         if self._over.is_set():
             sockets.reset(self._client)

@@ -137,18 +137,20 @@ async def front(which: str, settings: CameraSettings | None = None) -> AsyncIter
         def accepted(sock, peer) -> None:
             if which == "own":
                 carrier = HttpCarrier(
-                    sock, lambda request: own.answer(camera, request), settings=settings
+                    sock, lambda request: own.answer(camera, request), settings=settings, room=room
                 )
             else:
                 proxy = WebProxy(camera)
-                carrier = HttpCarrier(sock, proxy.answer, settings=settings, close=proxy.close)
+                carrier = HttpCarrier(
+                    sock, proxy.answer, settings=settings, room=room, close=proxy.close
+                )
             carriers.append(carrier)
 
-            async def run() -> None:
-                ends.put_nowait(await carrier.run())
+            def over(_: HttpCarrier, end: SessionEnd) -> None:
+                ends.put_nowait(end)
                 listener.released(peer)
 
-            room.start(run(), name="http")
+            carrier.start(over)
 
         listener = Listener(room, accepted)
         address, port = listener.open(["127.17.0.4"], 0)[0]
