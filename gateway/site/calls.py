@@ -25,6 +25,9 @@ CALL_LIFE = 900.0
 """Seconds for which an answer is passed on; applications may wait longer than the usual 30."""
 CALLS_PER_CLIENT = 1024
 """Calls of one client without an answer; more are answered as busy."""
+OCTETS_PER_CLIENT = 2 * 1024 * 1024
+"""Octets of their arguments. A peer with 8 MiB unread is cut off, and a service on a thin line must
+not be because of one client."""
 
 Answer = ServiceCallResult | ServiceCallFailed | ServiceCallRefused
 
@@ -35,6 +38,7 @@ class _Call:
     service: ServicePeer
     transaction_uid: bytes
     until: float
+    size: int
 
 
 def insist_on_sequences(*bodies: bytes | None) -> None:
@@ -58,6 +62,7 @@ class CallRelay:
         self._takes_stateless = takes_stateless
         self._calls: dict[tuple[ClientPeer, bytes], _Call] = {}
         self._open: dict[ClientPeer, int] = {}
+        self._octets: dict[ClientPeer, int] = {}
 
     def take_from_client(self, peer: ClientPeer, message: Message, now: float) -> None:
         """Pass a call on, or refuse it. Raises ProtocolViolation for malformed arguments."""
@@ -69,18 +74,23 @@ class CallRelay:
         if key in self._calls:
             return
         code = ErrorCode.NO_ERROR
+        size = len(message.arguments)
         service = self._find_service(message.service_id)
         if service is None:
             code = ErrorCode.SERVICE_OFFLINE
         elif peer.stateless and not self._takes_stateless(service):
             code = ErrorCode.ACCESS_DENIED  # trap R1: it would cost the service its session
-        elif self._open.get(peer, 0) >= CALLS_PER_CLIENT:
+        elif (
+            self._open.get(peer, 0) >= CALLS_PER_CLIENT
+            or self._octets.get(peer, 0) + size > OCTETS_PER_CLIENT
+        ):
             code = ErrorCode.SERVICE_BUSY
         if service is None or code:
             self._presence.send(peer, CallRefused(message.transaction_uid, int(code)))
             return
-        self._calls[key] = _Call(peer, service, message.transaction_uid, now + CALL_LIFE)
+        self._calls[key] = _Call(peer, service, message.transaction_uid, now + CALL_LIFE, size)
         self._open[peer] = self._open.get(peer, 0) + 1
+        self._octets[peer] = self._octets.get(peer, 0) + size
         # A named client that runs as Guest is sent with its own user here, as in recording 15b;
         # the service does not find that user and takes the Guest (02 section 4.2).
         arrival = peer.arrival
@@ -136,5 +146,7 @@ class CallRelay:
         left = self._open.get(call.client, 0) - 1
         if left > 0:
             self._open[call.client] = left
+            self._octets[call.client] -= call.size
         else:
             self._open.pop(call.client, None)
+            self._octets.pop(call.client, None)

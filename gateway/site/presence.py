@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from gateway.base.errors import ProtocolViolation
 from gateway.model.kinds import ClientStatus, EndpointType, ServiceStatus, UserKind
 from gateway.model.snapshot import Member, SiteSnapshot, SnapshotService
 from gateway.site.happenings import (
@@ -17,9 +18,14 @@ from gateway.site.happenings import (
     Send,
     ServiceArrived,
     StatusChanged,
+    StoreSeen,
 )
 from gateway.wire.codes import ErrorCode
 from gateway.wire.message import Message
+
+STORAGES_MAX = 16
+"""New event storages of a service in one session, each a transaction. A program has one, and one
+more when its disk fails (03 sections 3.3 and 3.5)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +40,7 @@ class ServicePeer:
     list_hash: bytes | None = None
     guest_allowed: bool | None = None
     renewed: bool = False
+    storages: int = 0
 
     kind = EndpointType.SERVICE
 
@@ -133,6 +140,18 @@ class Presence:
         """Let what is being stored of a service count at once; a later snapshot says the same."""
         services = tuple(service if s.id == service.id else s for s in self.snapshot.services)
         self.snapshot = dataclasses.replace(self.snapshot, services=services)
+
+    def new_storage(self, peer: ServicePeer, uid: bytes) -> None:
+        """Take the uid of a service's event storage. Raises ProtocolViolation for one too many."""
+        service = self.snapshot.service(peer.id)
+        if service is not None and service.storage_uid == uid:
+            return
+        peer.storages += 1
+        if peer.storages > STORAGES_MAX:
+            raise ProtocolViolation("a new event storage again and again")
+        self.effects.append(StoreSeen(peer.id, storage_uid=uid))
+        if service is not None:
+            self.learn(dataclasses.replace(service, storage_uid=uid))
 
     def online_services(self) -> Iterator[ServicePeer]:
         """Yield the services that clients can reach."""

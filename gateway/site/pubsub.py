@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from gateway.base.errors import ProtocolViolation
 from gateway.model.kinds import EventKind, GuestAccess, SiteKind, UserKind
 from gateway.model.snapshot import Member
 from gateway.model.structure import EventDefinition
-from gateway.site.happenings import KeepEvents, StoreSeen
+from gateway.site.happenings import KeepEvents
 from gateway.site.presence import ClientPeer, Presence, ServicePeer
 from gateway.site.retained import EventStore, Instance, Subscribed
 from gateway.wire.message import Message
@@ -124,12 +123,9 @@ class EventBroker:
     # -- services ------------------------------------------------------------------------------
 
     def take_from_service(self, peer: ServicePeer, message: Message, _now: float) -> None:
-        """Handle whatever a service says about events."""
+        """Handle whatever a service says about events. Raises ProtocolViolation."""
         if isinstance(message, NewStorageUid):
-            self._presence.effects.append(StoreSeen(peer.id, storage_uid=message.storage_uid))
-            service = self._presence.snapshot.service(peer.id)
-            if service is not None:
-                self._presence.learn(dataclasses.replace(service, storage_uid=message.storage_uid))
+            self._presence.new_storage(peer, message.storage_uid)
         elif isinstance(message, Raise):
             self._raised(peer, message)
 
