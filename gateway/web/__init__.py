@@ -8,6 +8,7 @@ authority   the one authorizer                        entry     setup code, sign
 desk        performs, audits, answers                 throttle  limits on guessing
 operations_*  what can be done, once for pages and programs
 pages_*       what is shown                           rendering  templates, static files
+panel_pages   the clients of many sites in pages
 fields, shapes, openapi  what goes in, what comes out, and its description
 live        server-sent events                        doors     cameras and tracker as seen here
 """

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from markupsafe import escape
-
 from gateway.access.operators import Action
 from gateway.model.kinds import UserKind
 from gateway.model.sites import Client, Site
@@ -19,15 +17,12 @@ from gateway.web.authority import Kind
 from gateway.web.operations_people import CLIENT_PING, ClientRow, client_row, shown_clients
 from gateway.web.operations_sites import service_row
 from gateway.web.pages_sites import SiteFacts, service_fault, shared_uri, site_facts, site_state
+from gateway.web.panel_pages import LEAST_OCTETS, LONG_LIST, PAGE_OCTETS, octets_of
 from gateway.web.routing import Page, Rendered, View
 
 if TYPE_CHECKING:
     from gateway.web.desk import Desk
 
-LONG_LIST = 12
-"""More clients than this bring a box to search them, and so do two pages."""
-PAGE_OCTETS, LEAST_OCTETS = 80_000, 20_000
-"""What a page may take, and what it has for users and clients at least; see `paged`."""
 USER_OCTETS, CLIENT_OCTETS, SERVICE_OCTETS = 700, 300, 300
 """What the HTML of a user, a client and a service takes, but for the texts in it."""
 
@@ -82,23 +77,19 @@ def paged(
 
 def _octets_of_services(facts: SiteFacts) -> int:
     words = (word for each in facts.services for word in (each.hostname, each.version or ""))
-    return SERVICE_OCTETS * len(facts.services) + _octets(words)
+    return SERVICE_OCTETS * len(facts.services) + octets_of(words)
 
 
 def _octets_of_user(given: UserRights) -> int:
     words = (given.user.name, given.user.name, given.user.contact_name or "", *given.role_names)
-    return USER_OCTETS + _octets(words)
+    return USER_OCTETS + octets_of(words)
 
 
 def _octets_of_client(site: Site, client: Client) -> int:
     words = [client.description]
     if type_conflict(site, client):
         words += [client.service_type or "", client.contract_author or ""]
-    return CLIENT_OCTETS + _octets(words)
-
-
-def _octets(words: Iterable[str]) -> int:
-    return sum(len(str(escape(word)).encode()) for word in words)
+    return CLIENT_OCTETS + octets_of(words)
 
 
 async def client_management(desk: Desk, page: Page) -> Rendered:

@@ -15,6 +15,7 @@ from gateway.web.authority import Kind
 from gateway.web.live import TOPICS_MAX
 from gateway.web.operations_contacts import page_keys, panel_views
 from gateway.web.operations_people import CLIENT_PING
+from gateway.web.panel_pages import page_of_panels
 from gateway.web.routing import Page, Rendered, View
 
 if TYPE_CHECKING:
@@ -126,12 +127,16 @@ async def contact_domain(desk: Desk, page: Page) -> Rendered:
         return await contact(desk, page)  # it says why nothing is shared now
     await remember(desk, page, What.CONTACT, contact_id)
     topics = (f"contacts:{me}", *(f"shared:{panel.site.id}" for panel in shown.panels))
+    editor = editor_values(page)
+    path = f"/contacts/{contact_id}/domains/{domain_id}"
+    listed = page_of_panels(shown.panels, page.query, editor["open_client"], path)
     return Rendered(
         "contact_domain.html",
         {
             "shown": shown,
-            "views": panel_views(desk, page.call, shown.panels),
-            **editor_values(page),
+            "views": panel_views(desk, page.call, listed.panels),
+            "listed": listed,
+            **editor,
         },
         topics[:TOPICS_MAX],
     )
@@ -149,9 +154,14 @@ async def shared_domain(desk: Desk, page: Page) -> Rendered:
     )
     # Those where the contact has no rights too: it may get some by what the site gives to all.
     topics = (f"domain:{domain_id}", *(f"site:{site.id}" for site in of_domain))
+    listed = page_of_panels(shown.panels, page.query, 0, page.request.path)
     return Rendered(
         "shared_domain.html",
-        {"shown": shown, "views": panel_views(desk, page.call, shown.panels)},
+        {
+            "shown": shown,
+            "views": panel_views(desk, page.call, listed.panels),
+            "listed": listed,
+        },
         topics[:TOPICS_MAX],
     )
 

@@ -13,9 +13,12 @@ from gateway.web.authority import Kind
 from gateway.web.operations_cameras import own_sites
 from gateway.web.operations_contacts import page_keys, panel_view
 from gateway.web.pages_contacts import editor_values, me_of, search_of
+from gateway.web.panel_pages import page_of_panels
 from gateway.web.routing import Page, Rendered, View
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.model.sites import Domain
     from gateway.web.desk import Desk
 
@@ -63,17 +66,28 @@ async def owner(desk: Desk, page: Page) -> Rendered:
     return Rendered("public_owner.html", {"person": person, "domains": found})
 
 
-async def _domain(desk: Desk, page: Page, found: PublicDomain, base: str, heading: str) -> Rendered:
-    sites = [(site, panel_view(desk, page.call, site.panel)) for site in found.sites]
+async def _domain(
+    desk: Desk,
+    page: Page,
+    found: PublicDomain,
+    base: str,
+    heading: str,
+    keep: Mapping[str, str] | None = None,
+) -> Rendered:
+    editor = editor_values(page)
+    panels = [site.panel for site in found.sites]
+    listed = page_of_panels(panels, page.query, editor["open_client"], base, keep)
+    by_id = {site.panel.site.id: site for site in found.sites}
+    sites = [(by_id[one.site.id], panel_view(desk, page.call, one)) for one in listed.panels]
     return Rendered(
         "guest_domain.html",
         {
             "found": found,
             "sites": sites,
-            "base": base,
+            "listed": listed,
             "heading": heading,
             "offered": await desk.read(guest_mail.offered),
-            **editor_values(page),
+            **editor,
         },
     )
 
@@ -92,7 +106,8 @@ async def guest_page(desk: Desk, page: Page) -> Rendered:
     creator = _creator(page)
     site = await desk.read(lambda reader: guests.guest_page(reader, key, creator))
     found = PublicDomain(site.owner, site.domain, (site,))
-    return await _domain(desk, page, found, f"/guest?site={site.panel.site.site_key}", "Guest page")
+    keep = {"site": site.panel.site.site_key}
+    return await _domain(desk, page, found, "/guest", "Guest page", keep)
 
 
 async def my_places(desk: Desk, page: Page) -> Rendered:
