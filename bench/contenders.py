@@ -104,8 +104,8 @@ class Relay:
         waiting = [self.process.pid] if self.process else []
         while waiting:
             found.append(waiting.pop())
-            for path in Path(f"/proc/{found[-1]}/task").glob("*/children"):
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # socat's end with their connections
+                for path in Path(f"/proc/{found[-1]}/task").glob("*/children"):
                     waiting += map(int, path.read_text().split())
         return found
 
@@ -113,8 +113,8 @@ class Relay:
         """Return the CPU seconds of all its processes, to the microsecond."""
         total = 0
         for process in self.processes:
-            for path in Path(f"/proc/{process}/task").glob("*/schedstat"):
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):
+                for path in Path(f"/proc/{process}/task").glob("*/schedstat"):
                     total += int(path.read_text().split()[0])
         return total / 1e9
 

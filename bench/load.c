@@ -5,12 +5,15 @@
  *   load paced  HOST PORT SECONDS STREAMS        4 Mbit/s each: 25 frames/s of 20,000 octets
  *   load setup  HOST PORT SECONDS AT_ONCE        connect, DESCRIBE, its answer, close
  *   load play   HOST PORT SECONDS AT_ONCE        the same with SETUP, PLAY and the first octets
+ *   load begin  HOST PORT SECONDS AT_ONCE        on streams that are set up: PLAY, its answer and the
+ *                                                first octets; only that is timed
  *   load idle   HOST PORT COUNT                  playing streams without an octet; holds them until
  *                                                standard input ends
  *   load stall  HOST PORT CAMERA_HOST CAMERA_PORT  reads for a second, stops, tells what is held
  *
  * Clients say START when they begin to count (idle: READY when all are there) and print one JSON
- * line. The camera serves by the last part of the URL's path: bulk, paced, idle, stall.
+ * line. The camera serves by the last part of the URL's path: bulk, paced, first, idle,
+ * stall.
  */
 #include "load.h"
 
@@ -22,7 +25,7 @@
 char *buffer;
 struct epoll_event events[EVENTS];
 
-enum { CONNECTING, DESCRIBING, SETTING_UP, PLAYING };
+enum { BROKEN = -1, CONNECTING, DESCRIBING, SETTING_UP, PLAYING };
 struct client {
     int fd, step, got, at;
     int64_t began, stamp;
@@ -86,24 +89,25 @@ static int converse(int poll, struct client *c, const char *path, int last) {
         return -1;
     }
 }
-/* Bring `count` clients to PLAY, at most 32 under way at once. */
-static int all_playing(int poll, struct client **them, int count, const char *host, int port,
-                       const char *path, int receive) {
+static void stuck(int done, int count) {
+    fprintf(stderr, "stuck at %d of %d\n", done, count);
+    exit(1);
+}
+/* Have `last` answered to `count` clients, at most 32 under way at once; return how many broke. */
+static int all_at(int last, int poll, struct client **them, int count, const char *host, int port,
+                  const char *path, int receive) {
     int opened = 0, done = 0, failed = 0;
     for (int64_t moved = now(); done + failed < count;) {
         while (opened < count && opened - done - failed < 32)
             them[opened++] = dial(poll, host, port, receive);
         int ready = epoll_wait(poll, events, EVENTS, 500);
-        if (!ready && now() - moved > 20000000000LL) {
-            fprintf(stderr, "stuck at %d of %d\n", done, count);
-            exit(1);
-        }
+        if (!ready && now() - moved > PATIENCE) stuck(done, count);
         for (int i = 0; i < ready; i++) {
             struct client *c = events[i].data.ptr;
-            int state = converse(poll, c, path, PLAYING);
+            int state = converse(poll, c, path, last);
             if (state < 0) continue;
             moved = now();
-            if (state) done++; else failed++;
+            if (state) done++; else failed++, c->step = BROKEN;
             epoll_ctl(poll, EPOLL_CTL_DEL, c->fd, NULL);
         }
     }
@@ -120,7 +124,7 @@ static double quantile(int64_t *values, size_t count, double share) {
 static void bulk(const char *host, int port, double seconds) {
     int poll = epoll_create1(0);
     struct client *c;
-    if (all_playing(poll, &c, 1, host, port, "bulk", 0)) die("play");
+    if (all_at(PLAYING, poll, &c, 1, host, port, "bulk", 0)) die("play");
     watch(poll, EPOLL_CTL_ADD, c->fd, EPOLLIN, c);
     int64_t total = 0, reads = 0, begin = now() + 500000000LL, end = 0, moment;
     for (;;) {
@@ -145,7 +149,7 @@ static void pace(const char *host, int port, double seconds, int streams) {
     struct client **them = calloc(streams, sizeof *them);
     size_t room = (size_t)(streams * 30 * (seconds + 3)) + 1000, count = 0;
     int64_t *delays = malloc(room * 8), total = 0, begin, end = 0, moment;
-    if (all_playing(poll, them, streams, host, port, "paced", 0)) die("play");
+    if (all_at(PLAYING, poll, them, streams, host, port, "paced", 0)) die("play");
     for (int i = 0; i < streams; i++) watch(poll, EPOLL_CTL_ADD, them[i]->fd, EPOLLIN, them[i]);
     begin = now() + 1000000000LL;
     for (;;) {
@@ -212,17 +216,92 @@ static void setup(const char *host, int port, double seconds, int at_once, int l
            "\"seconds\": %.3f}\n",
            done / took, done, failed, quantile(times, done, .5), quantile(times, done, .99), took);
 }
+/* Take PLAY's answer and what follows it: 1 when `FIRST` octets have followed, else as `converse`. */
+static int first_octets(struct client *c) {
+    for (;;) {
+        int head = c->at < 0;
+        ssize_t count = recv(c->fd, head ? c->head + c->got : buffer,
+                             head ? HEAD_MAX - 1 - c->got : BUFFER, 0);
+        if (count <= 0) return state_of(count);
+        if (head) {
+            c->got += count;
+            c->head[c->got] = 0;
+            char *end = strstr(c->head, "\r\n\r\n");
+            if (!end && c->got >= HEAD_MAX - 1) return 0;
+            if (!end) continue;
+            if (strncmp(c->head, "RTSP/1.0 200", 12)) { fprintf(stderr, "%s", c->head); return 0; }
+            count = c->got - (end + 4 - c->head);
+            c->at = 0;
+        }
+        c->at += count;
+        if (c->at >= FIRST) return c->at == FIRST;
+    }
+}
+/* PLAY on a batch of clients, `at_once` at a time; return how many broke. */
+static int play_all(int poll, struct client **them, int count, int at_once, int64_t *times,
+                    size_t *done) {
+    int asked = 0, out = 0, failed = 0;
+    for (int64_t moved = now(); asked < count || out;) {
+        for (; asked < count && out < at_once; asked++) {
+            struct client *c = them[asked];
+            if (c->step == BROKEN) { failed++; continue; }
+            watch(poll, EPOLL_CTL_ADD, c->fd, EPOLLIN, c);
+            c->at = -1;
+            c->began = now();
+            ask(c, "first");
+            out++;
+        }
+        int ready = epoll_wait(poll, events, EVENTS, 500);
+        if (!ready && now() - moved > PATIENCE) stuck(asked - out, count);
+        for (int i = 0; i < ready; i++) {
+            struct client *c = events[i].data.ptr;
+            int state = first_octets(c);
+            if (state < 0) continue;
+            moved = now();
+            if (state) times[(*done)++] = moved - c->began; else failed++;
+            epoll_ctl(poll, EPOLL_CTL_DEL, c->fd, NULL);
+            out--;
+        }
+    }
+    return failed;
+}
+static void begin(const char *host, int port, double seconds, int at_once) {
+    int poll = epoll_create1(0), failed = 0;
+    size_t room = 1 << 20, done = 0;
+    int64_t *times = malloc(room * 8), took = 0;
+    struct linger reset = {.l_onoff = 1};   /* gone at once, so that nothing of it is timed later */
+    struct client *them[BATCH];
+    for (int batch = 0; batch < 2 || (took < seconds * 1e9 && done + BATCH < room); batch++) {
+        if (batch == 1) done = failed = took = 0, say("START");    /* the first one warms up */
+        all_at(SETTING_UP, poll, them, BATCH, host, port, "first", 0);
+        int64_t began = now();
+        int broke = play_all(poll, them, BATCH, at_once, times, &done);
+        if (broke == BATCH) die("play");
+        failed += broke;
+        took += now() - began;
+        for (int i = 0; i < BATCH; i++) {
+            setsockopt(them[i]->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+            close(them[i]->fd);
+            free(them[i]);
+        }
+    }
+    qsort(times, done, 8, compare);
+    printf("{\"rate\": %.1f, \"done\": %zu, \"failed\": %d, \"p50_us\": %.0f, \"p99_us\": %.0f, "
+           "\"seconds\": %.3f}\n",
+           done / (took / 1e9), done, failed, quantile(times, done, .5),
+           quantile(times, done, .99), took / 1e9);
+}
 static void hold(const char *host, int port, int count) {
     struct client **them = calloc(count, sizeof *them);
     int64_t began = now();
-    int failed = all_playing(epoll_create1(0), them, count, host, port, "idle", 0);
+    int failed = all_at(PLAYING, epoll_create1(0), them, count, host, port, "idle", 0);
     printf("READY\n{\"held\": %d, \"failed\": %d, \"seconds\": %.2f}\n", count - failed, failed,
            (now() - began) / 1e9);
 }
 static void stall(const char *host, int port, const char *camera_host, int camera_port) {
     struct client *c;
     int64_t got = 0, sent = -1, last = -1, end;
-    if (all_playing(epoll_create1(0), &c, 1, host, port, "stall", STALL_BUFFER)) die("play");
+    if (all_at(PLAYING, epoll_create1(0), &c, 1, host, port, "stall", STALL_BUFFER)) die("play");
     say("START");
     for (end = now() + 1000000000LL; now() < end;) {
         ssize_t count = recv(c->fd, buffer, BUFFER, 0);
@@ -264,6 +343,7 @@ int main(int count, char **words) {
     else if (!strcmp(what, "paced")) pace(host, port, seconds, atoi(last));
     else if (!strcmp(what, "setup")) setup(host, port, seconds, atoi(last), DESCRIBING);
     else if (!strcmp(what, "play")) setup(host, port, seconds, atoi(last), PLAYING);
+    else if (!strcmp(what, "begin")) begin(host, port, seconds, atoi(last));
     else if (!strcmp(what, "stall")) stall(host, port, words[4], atoi(last));
     else return 2;
     fflush(stdout);

@@ -20,6 +20,9 @@
 #define HEAD_MAX 2048
 #define STALL_BUFFER (128 * 1024)
 #define EVENTS 256
+#define FIRST (2 * PACKET)          /* of a stream that only begins */
+#define BATCH 512                   /* streams that are set up before their PLAY is timed */
+#define PATIENCE 20000000000LL      /* without any progress at all */
 
 extern char *buffer;               /* BUFFER octets */
 extern struct epoll_event events[EVENTS];

@@ -1,4 +1,4 @@
-/* The camera's end of the load: answers requests, then pours, paces or keeps silent. */
+/* The camera's end of the load: answers requests, then pours, paces, begins or keeps silent. */
 #include "load.h"
 
 #include <sys/timerfd.h>
@@ -61,6 +61,9 @@ static int answer(int poll, struct stream *s, char *head) {
         stall_sent = 0;
     }
     if (s->mode == 'b' || s->mode == 's') watch(poll, EPOLL_CTL_MOD, s->fd, EPOLLIN | EPOLLOUT, s);
+    /* In parts: what comes with the answer goes another way through a relay than what follows. */
+    for (int i = 0; s->mode == 'f' && i < FIRST / PACKET; i++)
+        if (send(s->fd, buffer, PACKET, MSG_NOSIGNAL) != PACKET) return 0;
     if (s->mode == 'p') {
         if (paced_count == paced_room) {
             paced_room = 2 * paced_room + 256;
