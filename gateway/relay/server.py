@@ -92,6 +92,7 @@ class RendezvousServer:
         self._waiting: dict[bytes, _Waiting] = {}
         self._handshakes: collections.Counter[str] = collections.Counter()
         self._pairs: set[Pair] = set()
+        self._carried: collections.Counter[str] = collections.Counter()
         self._complain = Complaints(clock, _log)
         self._limits = PairLimits(
             idle=settings.idle_seconds,
@@ -260,7 +261,7 @@ class RendezvousServer:
             return True
         other = self._waiting.pop(uid)
         self._handshake_over(other.who)
-        if self.relayed >= self._settings.relayed_max:
+        if self.relayed >= self._settings.relayed_max or self._has_its_share(mine, other):
             self._complain("was refused: as many connections as allowed are relayed", peer)
             self._refuse(other.sock, other.peer)
             return False
@@ -268,6 +269,10 @@ class RendezvousServer:
         client, service = (mine, other) if role is ProxyRole.CLIENT else (other, mine)
         self._relay(uid, client, service)
         return True
+
+    def _has_its_share(self, *sides: _Waiting) -> bool:
+        most = self._settings.relayed_per_peer
+        return any(side.who != _OWN and self._carried[side.who] >= most for side in sides)
 
     def _relay(self, uid: bytes, client: _Waiting, service: _Waiting) -> None:
         # Each side receives the other's role: the complement travels as that side's first octets.
@@ -286,6 +291,8 @@ class RendezvousServer:
                 self._refuse(side.sock, side.peer)
             return
         self._pairs.add(pair)
+        for side in (client, service):
+            self._carried[source_of(side.peer)] += 1
         self._notices.post(
             RelayOpened(
                 number=pair.number, client_address=client.peer, service_address=service.peer
@@ -297,6 +304,10 @@ class RendezvousServer:
         self._pairs.discard(pair)
         for peer in (client, service):
             self._data_listener.released(peer)
+            source = source_of(peer)
+            self._carried[source] -= 1
+            if not self._carried[source]:
+                del self._carried[source]
         if end.reason is EndReason.REFUSED:
             self._complain("was refused: the relay process has no room", client)
         self._notices.post(
