@@ -56,6 +56,11 @@ async def test_the_examples_meet(tmp_path: Path) -> None:
             await service.communicate()
         made = await running.registry.read(lambda reader: services.get(reader, service_id))
         assert made.service_type == "Echo"
+        uri, _ = await running.client_account(site)
+        mistaken = await _start(_program(1, uri, Secret("not the password")))
+        out, _ = await mistaken.communicate()
+        assert mistaken.returncode == 1
+        assert "password" in out.decode().lower()
 
 
 async def test_the_doorbell_rings(tmp_path: Path) -> None:
