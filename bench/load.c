@@ -9,7 +9,8 @@
  *                                                first octets; only that is timed
  *   load idle   HOST PORT COUNT                  playing streams without an octet; holds them until
  *                                                standard input ends
- *   load stall  HOST PORT CAMERA_HOST CAMERA_PORT  reads for a second, stops, tells what is held
+ *   load stall  HOST PORT CAMERA_HOST CAMERA_PORT PATH  reads for two seconds, stops, tells what
+ *                                                is held back after at most five more
  *
  * Clients say START when they begin to count (idle: READY when all are there) and print one JSON
  * line. The camera serves by the last part of the URL's path: bulk, paced, first, idle,
@@ -298,12 +299,13 @@ static void hold(const char *host, int port, int count) {
     printf("READY\n{\"held\": %d, \"failed\": %d, \"seconds\": %.2f}\n", count - failed, failed,
            (now() - began) / 1e9);
 }
-static void stall(const char *host, int port, const char *camera_host, int camera_port) {
+static void stall(const char *host, int port, const char *camera_host, int camera_port,
+                  const char *path) {
     struct client *c;
     int64_t got = 0, sent = -1, last = -1, end;
-    if (all_at(PLAYING, epoll_create1(0), &c, 1, host, port, "stall", STALL_BUFFER)) die("play");
+    if (all_at(PLAYING, epoll_create1(0), &c, 1, host, port, path, STALL_BUFFER)) die("play");
     say("START");
-    for (end = now() + 1000000000LL; now() < end;) {
+    for (end = now() + STALL_AFTER; now() < end;) {
         ssize_t count = recv(c->fd, buffer, BUFFER, 0);
         if (!state_of(count)) die("the stream ended");
         if (count > 0) got += count; else usleep(100);
@@ -320,7 +322,8 @@ static void stall(const char *host, int port, const char *camera_host, int camer
         if (recv(asking, text, sizeof text - 1, 0) <= 0) die("sent");
         sent = atol(field(text, "\r\nSent:"));
     }
-    printf("{\"held\": %ld, \"octets\": %ld}\n", sent - got, got);
+    printf("{\"held\": %ld, \"octets\": %ld, \"seconds\": %.3f}\n", sent - got, got,
+           STALL_AFTER / 1e9);
 }
 int main(int count, char **words) {
     struct rlimit files;
@@ -344,7 +347,7 @@ int main(int count, char **words) {
     else if (!strcmp(what, "setup")) setup(host, port, seconds, atoi(last), DESCRIBING);
     else if (!strcmp(what, "play")) setup(host, port, seconds, atoi(last), PLAYING);
     else if (!strcmp(what, "begin")) begin(host, port, seconds, atoi(last));
-    else if (!strcmp(what, "stall")) stall(host, port, words[4], atoi(last));
+    else if (!strcmp(what, "stall") && count > 6) stall(host, port, words[4], atoi(last), words[6]);
     else return 2;
     fflush(stdout);
     while (getchar() != EOF) { }    /* until then the connections are held */

@@ -19,6 +19,7 @@
 #define PERIOD 40000000LL
 #define HEAD_MAX 2048
 #define STALL_BUFFER (128 * 1024)
+#define STALL_AFTER 2000000000LL
 #define EVENTS 256
 #define FIRST (2 * PACKET)          /* of a stream that only begins */
 #define BATCH 512                   /* streams that are set up before their PLAY is timed */

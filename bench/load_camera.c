@@ -22,8 +22,9 @@ static struct stream **paced;
 static int paced_count, paced_room;
 static int64_t stall_sent;  /* of the last stream of that kind */
 
+static int is_paced(const struct stream *s) { return s->mode == 'p' || s->mode == 'w'; }
 static void gone(struct stream *s) {
-    for (int i = 0; s->mode == 'p' && i < paced_count; i++)
+    for (int i = 0; is_paced(s) && i < paced_count; i++)
         if (paced[i] == s) { paced[i] = paced[--paced_count]; break; }
     close(s->fd);
     free(s);
@@ -55,7 +56,7 @@ static int answer(int poll, struct stream *s, char *head) {
     if (!strncmp(head, "TEARDOWN ", 9)) return 0;
     if (!play || s->mode) return 1;
     s->mode = last && last[1] ? last[1] : 'i';
-    if (s->mode == 's') {
+    if (s->mode == 's' || s->mode == 'w') {
         int room = STALL_BUFFER;
         setsockopt(s->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
         stall_sent = 0;
@@ -64,7 +65,7 @@ static int answer(int poll, struct stream *s, char *head) {
     /* In parts: what comes with the answer goes another way through a relay than what follows. */
     for (int i = 0; s->mode == 'f' && i < FIRST / PACKET; i++)
         if (send(s->fd, buffer, PACKET, MSG_NOSIGNAL) != PACKET) return 0;
-    if (s->mode == 'p') {
+    if (is_paced(s)) {
         if (paced_count == paced_room) {
             paced_room = 2 * paced_room + 256;
             paced = realloc(paced, paced_room * sizeof *paced);
@@ -109,8 +110,9 @@ static void paint(int timer, char *picture) {
                 int size = PACKET - s->at % PACKET;
                 ssize_t count = send(s->fd, picture + s->at, size, MSG_NOSIGNAL);
                 if (count < 0) break;
-                s->at += count;
+                s->at += count, s->sent += count;
             }
+            if (s->mode == 'w') stall_sent = s->sent;
             if (s->at < PICTURE) { next = moment + 1000000; continue; }
             s->at = 0, s->due += PERIOD;
         }

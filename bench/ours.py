@@ -89,10 +89,9 @@ class Ours:
 
     async def _carry(self, sock: socket.socket, peer: str) -> None:
         host, port = self._inner or self._upstream
-        options = sockets.SocketOptions(receive_buffer=self._limits.receive)
         try:
             await self._datapath.ready()
-            other = await sockets.connect(host, port, options=options)
+            other = await sockets.connect(host, port)
         except GatewayError as error:
             print(error, file=sys.stderr)
             sockets.reset(sock)
@@ -123,8 +122,9 @@ class Ours:
 
     async def _dial(self, source: StreamSource) -> socket.socket:
         # As gateway.cameras.live.LiveCamera.dial.
-        options = sockets.SocketOptions(receive_buffer=self._settings.receive_buffer)
-        return await sockets.connect(source.host, source.port, options=options)
+        sock = await sockets.connect(source.host, source.port)
+        sockets.bound_window(sock, self._settings.receive_buffer)
+        return sock
 
 
 async def burn(share: float) -> None:

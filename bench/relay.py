@@ -24,6 +24,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,6 @@ MEASURES = ("bulk", "small", "streams", "setup", "idle", "stall", "busy", "verif
 PROGRAMS = ("haproxy", "socat", "gcc")
 PEERS = (DIRECT, HAPROXY, SPLICE, SOCAT)
 STREAMS, BUSY_STREAMS = 100, 20
-STREAM_OCTETS = 4e6 / 8
-"""What a stream of 4 Mbit/s carries in a second."""
 AT_ONCE = 32
 IDLE = 5_000
 IDLE_BAR, SETUP_BAR, STALL_BAR = 1_200, 2_500, 1.0
@@ -258,21 +257,27 @@ class Bench:
             yield Finding("idle", name, row["each"], "octets", at_most=most, more=more)
 
     def _stall(self) -> Iterator[Finding]:
-        def run(camera: Camera) -> Rows:
-            return self._rounds(
-                (*PEERS, *KINDS), camera,
-                lambda relay: self._client("stall", relay, *camera.address), 3,
-            )  # fmt: skip
+        """What a client that stops reading holds back, in seconds of the stream that it watched."""
+        scenes = (("watch", "4 Mbit/s", (DIRECT, HAPROXY, *KINDS), 2),
+                  ("stall", "as fast as it goes", (*PEERS, *KINDS), 3))  # fmt: skip
+        for path, words, names, times in scenes:
+            camera = Camera(self._load)
+            try:
+                rows = self._rounds(names, camera, partial(self._one_stall, camera, path), times)
+            finally:
+                camera.close()
+            without = _median(rows[DIRECT], "held")
+            for name, found in rows.items():
+                held = max(row["held"] for row in found) - without
+                rate = min(row["octets"] / row["seconds"] for row in found)
+                yield Finding(
+                    f"stalled client, {words}", name, held / rate, "s of the stream",
+                    at_most=STALL_BAR if name in KINDS else None,
+                    more={"held_octets": held, "MB_s": rate / 1e6},
+                )  # fmt: skip
 
-        rows = self._with_camera(run)
-        without = _median(rows[DIRECT], "held")
-        for name, found in rows.items():
-            held = max(row["held"] for row in found) - without
-            most = STALL_BAR if name in KINDS else None
-            yield Finding(
-                "stalled client", name, held / STREAM_OCTETS, "s of video", at_most=most,
-                more={"held_octets": held},
-            )  # fmt: skip
+    def _one_stall(self, camera: Camera, path: str, relay: Relay) -> dict[str, Any]:
+        return self._client("stall", relay, *camera.address, path)
 
     def _busy(self) -> Iterator[Finding]:
         """Pictures while the event loop is busy; haproxy beside the same burner is the control."""

@@ -48,8 +48,12 @@ class TunnelGround:
     limits: PairLimits = field(init=False)
 
     def __post_init__(self) -> None:
-        idle, stall = self.settings.silence_seconds, self.settings.stall_seconds
-        object.__setattr__(self, "limits", PairLimits(idle=idle, stall=stall, receive=0))
+        settings = self.settings
+        limits = PairLimits(
+            idle=settings.silence_seconds, stall=settings.stall_seconds,
+            receive=settings.receive_buffer,
+        )  # fmt: skip
+        object.__setattr__(self, "limits", limits)
 
     def connect(
         self,
