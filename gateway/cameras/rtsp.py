@@ -190,11 +190,11 @@ class RtspMediator:
 
     def to_client(self) -> bytes:
         """Return the octets for the client and forget them."""
-        return _emptied(self._to_client)
+        return _emptied(self._to_client) if self._to_client else b""
 
     def to_camera(self) -> bytes:
         """Return the octets for the camera and forget them."""
-        return _emptied(self._to_camera)
+        return _emptied(self._to_camera) if self._to_camera else b""
 
     def farewell(self) -> bytes:
         """Return the TEARDOWN that a camera should see when the client just went away."""

@@ -49,7 +49,7 @@ class Conversation:
     __slots__ = (
         "_asked_at", "_camera_ended", "_client_reset", "_cut", "_dialing", "_due", "_exchanges",
         "_for_camera", "_for_client", "_ground", "_limit", "_live", "_loop", "_owner", "_reason",
-        "_reclaiming", "_since", "_stuck_at", "_tell", "_timer", "camera", "client",
+        "_reclaiming", "_since", "_stuck_at", "_tell", "_timer", "_watch", "camera", "client",
         "client_ended", "down", "flood", "mediator", "pair", "up",
     )  # fmt: skip
 
@@ -64,6 +64,7 @@ class Conversation:
     ) -> None:
         self._owner = owner
         self._ground = ground
+        self._watch = ground.datapath.watch
         self._tell = tell
         self.mediator = mediator
         self.client, self.camera, self.down, self.up, self.client_ended, since, count = standing
@@ -95,7 +96,7 @@ class Conversation:
 
     def start(self) -> None:
         """Listen to the client."""
-        self._guarded(self._settle)
+        self._guarded(self._arrange)
 
     def ready(self, descriptor: int) -> None:
         """One of the sockets may be read or written."""
@@ -134,7 +135,8 @@ class Conversation:
         """Do something and what follows from it; whatever fails ends the conversation."""
         try:
             act(*arguments)
-            self._settle()
+            if self._live:
+                self._settle()
         except GatewayError as error:
             self.finish(str(error), cut=True)
         except Exception:
@@ -167,7 +169,7 @@ class Conversation:
     # -- the sockets
 
     def _want(self, descriptor: int, mask: int) -> None:
-        self._ground.datapath.watch.want(descriptor, mask, self._owner)
+        self._watch.want(descriptor, mask, self._owner)
 
     @property
     def _hears_client(self) -> bool:
@@ -218,8 +220,8 @@ class Conversation:
             self.mediator.camera_octets(data)
             self._since = self._loop.time()
 
-    def _flush(self) -> None:
-        """Send what the mediator has for either side, as far as it takes it now."""
+    def _flush(self) -> bool:
+        """Send what is for either side, as far as it is taken now; False when that was the end."""
         full = bool(self._for_camera or self._for_client)
         self._for_camera += self.mediator.to_camera()
         if self._for_camera and self.camera >= 0:
@@ -238,11 +240,12 @@ class Conversation:
             except HostError:
                 self._client_reset = True
                 self.finish(SENTENCES[EndReason.B_RESET], cut=True)
-                return
+                return False
             self.down += sent
             del self._for_client[:sent]
         if not full and (self._for_camera or self._for_client):
             self._stuck_at = self._loop.time()
+        return True
 
     def _count_requests(self) -> None:
         since, count = self.flood
@@ -257,9 +260,7 @@ class Conversation:
     def _settle(self) -> None:
         """Do what is to be done until only the sockets, the feed or the clock bring news."""
         mediator = self.mediator
-        if self._live:
-            self._flush()
-        if not self._live:
+        if not self._flush():
             return
         if not (self._for_client or self._for_camera):
             if mediator.finished:

@@ -269,7 +269,8 @@ class SessionBook:
                     self._left.clear()
                     await self._left.wait()
         except TimeoutError:
-            _log.error("device %d: %d sessions do not end", device_id, self._counts.total())
+            count = len(self._sessions.get(device_id, ()))
+            _log.error("device %d: %d sessions do not end", device_id, count)
 
     def refused(
         self, *, device_id: int, camera: str, port: int, user: str, client_id: int, reason: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import errno
+import functools
 import ipaddress
 import logging
 import socket
@@ -17,6 +18,8 @@ _log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 """Holds a reconnect storm of a whole site; the kernel caps it at somaxconn."""
+SOURCES_MAX = 4096
+"""Addresses whose source is remembered: connections of one peer come close together."""
 _ACCEPT_BATCH = 64
 _PAUSE = 0.2
 
@@ -45,6 +48,7 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
+@functools.lru_cache(maxsize=SOURCES_MAX)
 def source_of(address: str) -> str:
     """Return what limits count as one peer: an IPv4 address, or the /64 of an IPv6 one.
 

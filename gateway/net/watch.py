@@ -13,13 +13,14 @@ import contextlib
 import os
 import select
 import socket
+import struct
 from typing import Protocol
 
 from gateway.base.errors import HostError
-from gateway.net import sockets
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
+_ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: close sends a reset
 EVENTS_MAX = 64
 """Sockets served before other callbacks of the event loop get their turn."""
 
@@ -127,9 +128,10 @@ def shut(descriptor: int) -> None:
 
 def let_go(descriptor: int, *, reset: bool) -> None:
     """Close a socket known by its descriptor: with a reset, or after the end of its direction."""
-    sock = socket.socket(fileno=descriptor)
-    if reset:
-        sockets.reset(sock)
-    else:
-        sockets.close_write(sock)
-        sock.close()
+    sock = socket.SocketType(fileno=descriptor)  # the plain C object: no more is needed
+    with contextlib.suppress(OSError):
+        if reset:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+        else:
+            sock.shutdown(socket.SHUT_WR)
+    sock.close()

@@ -58,3 +58,14 @@ async def test_a_closed_room_takes_no_tasks() -> None:
 async def test_a_task_may_close_its_own_room() -> None:
     room = TaskRoom("r")
     await asyncio.wait_for(room.start(room.close(), name="closer"), 1)
+
+
+async def test_a_child_that_has_closed_is_forgotten() -> None:
+    house = TaskRoom("house")
+    kept = house.child("kept")
+    for number in range(3):
+        await house.child(str(number)).close()
+    assert list(house._children) == [kept]
+    await house.close()
+    assert kept.closed
+    assert not house._children
