@@ -188,6 +188,7 @@ static void pace(const char *host, int port, double seconds, int streams) {
            quantile(delays, count, .99), quantile(delays, count, 1), total, took);
 }
 static void setup(const char *host, int port, double seconds, int at_once, int last) {
+    struct linger reset = {.l_onoff = 1};
     int poll = epoll_create1(0), out = 0;
     size_t room = 1 << 20, done = 0, failed = 0;
     int64_t *times = malloc(room * 8), begin = now() + 300000000LL, end = 0, moment;
@@ -206,6 +207,8 @@ static void setup(const char *host, int port, double seconds, int at_once, int l
             int state = converse(poll, c, "idle", last);
             if (state < 0) continue;
             if (!state) failed++; else if (done < room) times[done++] = now() - c->began;
+            /* Who only closes its half of a playing stream may still want to hear the rest. */
+            if (last == PLAYING) setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
             close(c->fd);
             free(c);
             out--;

@@ -253,7 +253,8 @@ class Bench:
         rows = self._with_camera(lambda camera: self._rounds((HAPROXY, *KINDS), camera, one, 1))
         for name, (row,) in rows.items():
             more = {"held": row["held"], "processes": row["parts"], "cpu_s": row["idle_cpu"]}
-            most = IDLE_BAR if name in KINDS else None
+            # Behind our own relay each client has two: the relay's pair and the camera's tunnel.
+            most = {"relay": IDLE_BAR, "camera": IDLE_BAR, "gateway": 2 * IDLE_BAR}.get(name)
             yield Finding("idle", name, row["each"], "octets", at_most=most, more=more)
 
     def _stall(self) -> Iterator[Finding]:
