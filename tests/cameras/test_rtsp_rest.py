@@ -183,11 +183,14 @@ async def test_a_camera_that_is_reset_is_passed_on_as_a_reset():
 
 async def test_the_relay_process_is_lost():
     async with playing() as scene:
-        os.kill(scene.gate.datapath.process_id, signal.SIGKILL)
+        datapath = scene.gate.datapath
+        lost = datapath.process_id
+        os.kill(lost, signal.SIGKILL)
         end = await scene.end()
         assert end.reason == SENTENCES[EndReason.RELAY_LOST]
         with pytest.raises(ConnectionError):
             await scene.player.next()
+        await until(lambda: datapath.process_id not in (None, lost))
 
 
 async def test_an_end_while_the_media_is_called_back():
