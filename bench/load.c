@@ -127,7 +127,7 @@ static void bulk(const char *host, int port, double seconds) {
     struct client *c;
     if (all_at(PLAYING, poll, &c, 1, host, port, "bulk", 0)) die("play");
     watch(poll, EPOLL_CTL_ADD, c->fd, EPOLLIN, c);
-    int64_t total = 0, reads = 0, begin = now() + 500000000LL, end = 0, moment;
+    int64_t total = 0, reads = 0, begin = now() + WARM_UP, end = 0, moment;
     for (;;) {
         moment = now();
         if (!end && moment >= begin) {

@@ -20,6 +20,7 @@
 #define HEAD_MAX 2048
 #define STALL_BUFFER (128 * 1024)
 #define STALL_AFTER 2000000000LL
+#define WARM_UP 1000000000LL        /* windows grow first, the kernel's and ours */
 #define EVENTS 256
 #define FIRST (2 * PACKET)          /* of a stream that only begins */
 #define BATCH 512                   /* streams that are set up before their PLAY is timed */

@@ -53,8 +53,8 @@ STREAMS, BUSY_STREAMS = 100, 20
 AT_ONCE = 32
 IDLE = 5_000
 IDLE_BAR, SETUP_BAR, STALL_BAR = 1_200, 2_500, 1.0
-RENDEZVOUS, TUNNELS = "relay", ("camera", "gateway")
-DIALOGUE = "the RTSP dialogue with the camera is part of it; the bar is on the hand-over after PLAY"
+TUNNELS = ("camera", "gateway")
+TWO = "two, one behind the other: the relay's pair and the camera's tunnel"
 BUSY = 0.5
 BUSY_NOISE = 1.2
 """The p99 of two equal runs differs by that much on a quiet machine of two cores."""
@@ -222,9 +222,9 @@ class Bench:
                 key: _median(found, key) for key in ("p99_us", "cpu_us", "play")
             }
             more["failed"] = sum(row["failed"] for row in found)
-            least = SETUP_BAR if name == RENDEZVOUS else None
-            if name in TUNNELS:
-                more["why_no_bar"] = DIALOGUE
+            least = SETUP_BAR if name in ("relay", "camera") else None
+            if name == "gateway":
+                more["why_no_bar"] = TWO
             yield Finding("set-up", name, _median(found, "rate"), "1/s", at_least=least, more=more)
         for name, found in rows.items():
             more = {key: _median(found, f"begin_{key}") for key in ("p50_us", "p99_us")}
@@ -253,7 +253,7 @@ class Bench:
         rows = self._with_camera(lambda camera: self._rounds((HAPROXY, *KINDS), camera, one, 1))
         for name, (row,) in rows.items():
             more = {"held": row["held"], "processes": row["parts"], "cpu_s": row["idle_cpu"]}
-            # Behind our own relay each client has two: the relay's pair and the camera's tunnel.
+            more |= {"of": TWO} if name == "gateway" else {}
             most = {"relay": IDLE_BAR, "camera": IDLE_BAR, "gateway": 2 * IDLE_BAR}.get(name)
             yield Finding("idle", name, row["each"], "octets", at_most=most, more=more)
 
