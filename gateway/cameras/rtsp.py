@@ -19,7 +19,7 @@ from enum import Enum, auto
 
 from gateway.base.errors import GatewayError, ProtocolViolation
 from gateway.cameras.rtsp_loose import AnswerSearch
-from gateway.cameras.rtsp_memo import OwnMemo, StreamMemo
+from gateway.cameras.rtsp_memo import REQUEST_LOAD, OwnMemo, StreamMemo
 from gateway.cameras.rtsp_rewrite import ClientPlace, camera_url, without_echoes
 from gateway.cameras.rtsp_translate import (
     REASONS,
@@ -86,8 +86,8 @@ class RtspMediator:
         self._next: Request | None = None
         self._strays = 0
         self.flow = Flow.FRAMED
-        self.requests = 0
-        """Requests of the client so far."""
+        self.load = 0
+        """What the client has asked so far: 1 for a frame, REQUEST_LOAD for anything else."""
         self.exchanges = 0
         """Requests to the camera so far."""
         self.finished: GatewayError | bool = False
@@ -141,7 +141,7 @@ class RtspMediator:
         login = self._login.memo() if self._login is not None else None
         words = self._words
         nonce, opaque, uses = (login.nonce, login.opaque, login.uses) if login else ("", None, 0)
-        numbers = uses, self._cseq, self._strays, self.requests
+        numbers = uses, self._cseq, self._strays, self.load
         own = OwnMemo(words.session_id, words.camera_session, nonce, opaque, *numbers)
         return words.memo(login.ground if login else None, self._echoes), own
 
@@ -156,7 +156,7 @@ class RtspMediator:
         )  # fmt: skip
         mediator._words.recall(shared, own)
         mediator._connected = True
-        mediator._strays, mediator.requests = own.strays, own.requests
+        mediator._strays, mediator.load = own.strays, own.load
         mediator.flow = Flow.FED
         return mediator
 
@@ -222,12 +222,12 @@ class RtspMediator:
                 message = self._from_client.next_message()
                 if message is None:
                     return
+                self.load += 1 if isinstance(message, Interleaved) else REQUEST_LOAD
                 if isinstance(message, Interleaved):
                     # Receiver reports, and speech on the back channel; no other has a place to go.
                     if self._connected and message.channel in self._words.channels_up:
                         self._to_camera += message.encode()
                 elif isinstance(message, Request):
-                    self.requests += 1
                     if self.flow is Flow.FED:
                         self._next = message
                     else:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from gateway.base.clock import Clock
-from gateway.base.errors import GatewayError, HostError
+from gateway.base.errors import GatewayError, HostError, ProtocolViolation
 from gateway.cameras.rtsp import RtspMediator
-from gateway.cameras.rtsp_memo import MemoTable
+from gateway.cameras.rtsp_memo import REQUEST_LOAD, MemoTable
 from gateway.cameras.sessions import SessionEnd
 from gateway.cameras.settings import CameraSettings
 from gateway.driverkit.driver import StreamSource
@@ -21,6 +21,11 @@ from gateway.net.tasks import TaskRoom
 from gateway.net.watch import Watcher
 
 Dial = Callable[[StreamSource], Awaitable[socket.socket]]
+
+LOAD_MAX = 100 * REQUEST_LOAD
+LOAD_SECONDS = 10.0
+"""A player sends under 10 requests to start and one each 15 s; speech and reports are under 1,500
+frames in this time. A flood ends the connection."""
 
 FAILED = "The connection failed inside the gateway."
 SENTENCES = {
@@ -94,6 +99,14 @@ class Standing(NamedTuple):
     client_ended: bool = False
     flood_since: float = 0.0
     flood_count: int = 0
+
+
+def flood(before: tuple[float, int], load: int, now: float) -> tuple[float, int]:
+    """Return since when a client's load is counted, and from what on. Raises ProtocolViolation."""
+    since, count = before if now - before[0] <= LOAD_SECONDS else (now, load)
+    if load - count > LOAD_MAX:
+        raise ProtocolViolation("The client floods the camera with requests.")
+    return since, count
 
 
 class Owner(Watcher, Protocol):

@@ -15,6 +15,9 @@ from gateway.cameras.rtsp_rewrite import Presentation
 from gateway.driverkit.digest import LoginGround
 from gateway.driverkit.driver import StreamSource
 
+REQUEST_LOAD = 50
+"""As many frames a request weighs in an `OwnMemo.load`: a camera has to answer it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class StreamMemo:
@@ -48,7 +51,7 @@ class OwnMemo(NamedTuple):
     uses: int
     cseq: int
     strays: int
-    requests: int
+    load: int
 
 
 class MemoTable:

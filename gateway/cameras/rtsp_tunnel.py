@@ -69,6 +69,8 @@ class RtspTunnel:
         state = self._state
         if isinstance(state, Conversation):
             state.start()
+        elif isinstance(state, SessionEnd):  # whoever heard of it has ended it already
+            self.over(state)
 
     def end(self, reason: str) -> None:
         """Cut both connections now; `done` is called soon after."""

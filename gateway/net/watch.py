@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import select
 import socket
@@ -17,6 +18,8 @@ import struct
 from typing import Protocol
 
 from gateway.base.errors import HostError
+
+_log = logging.getLogger(__name__)
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
@@ -97,7 +100,12 @@ class SocketWatch:
             if descriptor < len(self._watchers):
                 watcher = self._watchers[descriptor]
                 if watcher is not None:
-                    watcher.ready(descriptor)
+                    try:
+                        watcher.ready(descriptor)
+                    except Exception:
+                        # Level-triggered: it would fail for ever, and those behind it never come.
+                        _log.exception("a watched socket is given up")
+                        self.want(descriptor, 0, watcher)
 
 
 def take(descriptor: int, maximum: int) -> bytes | None:

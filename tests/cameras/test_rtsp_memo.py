@@ -194,7 +194,7 @@ def test_both_sides_see_the_same(scene, operate):
     assert rested.client_saw == through.client_saw
     assert rested.camera_saw == through.camera_saw
     assert str(rested.mediator.finished) == str(through.mediator.finished)
-    assert rested.mediator.requests == through.mediator.requests
+    assert rested.mediator.load == through.mediator.load
     assert (through.rested, rested.rested > 0) == (0, True)
 
 

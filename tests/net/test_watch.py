@@ -145,3 +145,32 @@ def test_octets_in_and_out_by_descriptor():
         let_go(descriptor, reset=True)
         with pytest.raises(HostError):
             take(descriptor, 1)
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_who_fails_is_told_no_more_and_keeps_nobody_from_being_told(factory, caplog):
+    async def run() -> None:
+        sockets = SocketWatch()
+        taking = Taking(sockets)
+
+        class Failing:
+            calls = 0
+
+            def ready(self, descriptor: int) -> None:
+                self.calls += 1
+                raise ValueError("a bad one")
+
+        failing = Failing()
+        with pairs(EVENTS_MAX + 20) as made:
+            for number, (one, other) in enumerate(made):
+                sockets.want(one.fileno(), READ, taking if number % 2 else failing)
+                other.send(b"x")
+            half = len(made) // 2
+            await taking.until(lambda: len(taking.got) == half)
+            await asyncio.sleep(0.02)
+            assert failing.calls == half
+            sockets.close()
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(run())
+    assert "given up" in caplog.text

@@ -84,10 +84,16 @@ class HttpCarrier:
 
     def end(self, reason: str) -> None:
         """Cut the connection now."""
+        if self._over.is_set():
+            return  # only the first reason counts
         self._reason = reason
         if self._transport is not None:
             self._transport.abort()
+        self._ended()
+
+    def _ended(self) -> None:
         self._over.set()
+        self._asked.set()
 
     def start(self, done: Callable[[Carrier, SessionEnd], None]) -> None:
         """Answer requests until the client or somebody here ends it, then call `done` once."""
@@ -104,7 +110,7 @@ class HttpCarrier:
         self._room.start(self._run(), name="http").add_done_callback(over)
 
     async def _run(self) -> SessionEnd:
-        server = _OneConnection(self._answer, self._over.set)
+        server = _OneConnection(self._answer, self._ended)
         if self._over.is_set():
             sockets.reset(self._client)
             return SessionEnd(self._reason, 0, 0)
