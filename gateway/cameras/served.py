@@ -173,7 +173,10 @@ class ServedCamera:
         camera = self.camera
         # Rights may have gone since the endpoint let the client in; from here on `recheck` sees it.
         actor = self.endpoint.resolve(incoming.actor.kind, incoming.actor.user_id)
-        if self._closing or actor is None or not decide(port.rule, actor):
+        allowed = actor is not None and decide(port.rule, actor)
+        full = self._sessions.full(self.device_id, port.number)
+        crowded = bool(full) and self._sessions.crowded(self.device_id)
+        if self._closing or actor is None or not allowed or crowded:
             sockets.reset(incoming.socket)
             self._sessions.refused(
                 device_id=self.device_id,
@@ -181,11 +184,11 @@ class ServedCamera:
                 port=port.number,
                 user=incoming.actor.name,
                 client_id=incoming.client_id,
-                reason=NOT_SERVED if self._closing else REVOKED,
+                reason=NOT_SERVED if self._closing else REVOKED if not allowed else full,
             )
             return
         self._sessions.carry(
-            self._carrier(incoming.socket, actor, port),
+            self._carrier(incoming.socket, actor, port, full),
             device_id=self.device_id,
             camera=camera.device.name,
             port=port,
@@ -193,6 +196,7 @@ class ServedCamera:
             client_id=incoming.client_id,
             mode=str(incoming.mode),
             closed=self._forget,
+            turned_away=bool(full),
         )
         self._changed()
 
@@ -210,8 +214,9 @@ class ServedCamera:
         await self._datapath.measure()
         return self._sessions.octets_watched(self.device_id)
 
-    def _carrier(self, client: socket.socket, actor: Actor, port: VirtualPort) -> Carrier:
-        full = self._sessions.full(self.device_id, port.number)
+    def _carrier(
+        self, client: socket.socket, actor: Actor, port: VirtualPort, full: str
+    ) -> Carrier:
         if port.number == contract.RTSP_PORT:
             return self._tunnel(client, actor, full)
         if full:

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from gateway.access.ports import Actor, decide
 from gateway.base.clock import Clock
@@ -25,6 +25,9 @@ from gateway.registry.database import Registry
 AUDIT_ROWS = 60
 AUDIT_SECONDS = 60.0
 """Rows a minute about one camera: a client that hammers must not fill the disk."""
+
+TURNED_AWAY_MAX = 16
+"""Clients of one camera that are being told why there is no room; further ones are reset."""
 
 GONE_SECONDS = 2.0
 """How long sessions that were ended may take; a tunnel takes half a second at the worst."""
@@ -113,6 +116,7 @@ class SessionRefused(Notice):
     severity: Severity = Severity.NOTE
 
 
+_Key = TypeVar("_Key")
 Closed = Callable[[Carrier, SessionEnd], None]
 
 
@@ -131,6 +135,7 @@ class _Session:
     began: float
     carrier: Carrier
     closed: Closed | None
+    counted: bool
 
     def view(self) -> SessionView:
         """Return it as pages show it, with its counts as far as they are known."""
@@ -168,6 +173,7 @@ class SessionBook:
         self._numbers = itertools.count(1)
         self._sessions: dict[int, dict[int, _Session]] = {}  # by camera and number
         self._counts: Counter[tuple[int, int]] = Counter()  # by camera and port
+        self._turned_away: Counter[int] = Counter()  # by camera; they take nobody's place
         self._left = asyncio.Event()
         self._over = self._ended  # one bound method for all sessions
         self._writing: set[asyncio.Task[None]] = set()
@@ -202,6 +208,10 @@ class SessionBook:
             return "The gateway serves as many viewers as it may; try again later."
         return ""
 
+    def crowded(self, device_id: int) -> bool:
+        """Tell whether a camera has no place even for who is only told that it is full."""
+        return self._turned_away[device_id] >= TURNED_AWAY_MAX
+
     def carry(
         self,
         carrier: Carrier,
@@ -213,8 +223,12 @@ class SessionBook:
         client_id: int,
         mode: str,
         closed: Closed | None = None,
+        turned_away: bool = False,
     ) -> None:
-        """Begin a session; `closed` is called when its last octet has gone and it is forgotten."""
+        """Begin a session; `closed` is called when its last octet has gone and it is forgotten.
+
+        `turned_away`: it is only told that there is no room, and so takes none.
+        """
         session = _Session(
             id=next(self._numbers),
             device_id=device_id,
@@ -227,10 +241,14 @@ class SessionBook:
             began=self._clock.monotonic(),
             carrier=carrier,
             closed=closed,
+            counted=not turned_away,
         )
         carrier.note = session
         self._sessions.setdefault(device_id, {})[session.id] = session
-        self._counts[device_id, port.number] += 1
+        if turned_away:
+            self._turned_away[device_id] += 1
+        else:
+            self._counts[device_id, port.number] += 1
         view = session.view()
         self._notices.post(SessionOpened(session=view))
         self._audit(view, "camera.open", "allowed", _who(view))
@@ -246,10 +264,10 @@ class SessionBook:
         del mine[view.id]
         if not mine:
             del self._sessions[view.device_id]
-        key = view.device_id, view.port
-        self._counts[key] -= 1
-        if not self._counts[key]:
-            del self._counts[key]
+        if session.counted:
+            _one_less(self._counts, (view.device_id, view.port))
+        else:
+            _one_less(self._turned_away, view.device_id)
         self._left.set()
         seconds = self._clock.monotonic() - session.began
         self._notices.post(SessionClosed(session=view, seconds=seconds, reason=end.reason))
@@ -347,6 +365,12 @@ class SessionBook:
             task = self._room.start(write(), name="audit")
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
+
+
+def _one_less(counter: Counter[_Key], key: _Key) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]
 
 
 def _demoted(session: _Session, actor: Actor) -> bool:

@@ -145,6 +145,14 @@ def bound_window(sock: socket.socket, octets: int) -> None:
         pass  # it has just failed: its first use tells
 
 
+def bound_stall(sock: socket.socket, seconds: float) -> None:
+    """Have a connection fail whose peer takes nothing of what waits for it for so long."""
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+    except OSError:
+        pass  # it has just failed: its first use tells
+
+
 def reset(sock: socket.socket) -> None:
     """Close a socket so that the peer sees a reset."""
     try:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway.base.errors import NotFound
+from gateway.cameras.sessions import TURNED_AWAY_MAX
 from gateway.cameras.settings import CameraSettings
 from gateway.net import sockets
 from tests.cameras.harness import CREDENTIALS, virtual_camera
@@ -41,6 +42,38 @@ async def test_a_camera_takes_only_so_many_viewers(tmp_path):
         with pytest.raises(NotFound):
             await bridge.cameras.end_session("no number")
         for each in (first, second, third, web):
+            each.close()
+
+
+@pytest.mark.timeout_s(60)
+async def test_who_is_turned_away_takes_nobodys_place(tmp_path):
+    settings = CameraSettings(
+        allow_loopback=True, viewers_per_camera=1, viewers=4,
+        health_seconds=SETTINGS.health_seconds,
+    )  # fmt: skip
+    async with virtual_camera(tmp_path) as camera, rig(tmp_path, settings) as bridge:
+        await bridge.adopt(camera, CREDENTIALS)
+        client, service_id = await bridge.client()
+        first = (await client.connect_tcp(service_id, 554)).socket
+        assert (await exchange(first, OPTIONS)).startswith(b"RTSP/1.0 200")
+        silent = [
+            (await client.connect_tcp(service_id, 554)).socket for _ in range(TURNED_AWAY_MAX)
+        ]
+        await bridge.until(lambda: len(bridge.cameras.sessions()) == TURNED_AWAY_MAX + 1)
+        assert bridge.view().viewers == 1
+        # Others still come in, and who is one too many is not even told why.
+        web = (await client.connect_tcp(service_id, 8080)).socket
+        got = await exchange(web, b"GET /info.json HTTP/1.1\r\nHost: x\r\n\r\n", b"}")
+        assert b'"state": "online"' in got
+        beyond = (await client.connect_tcp(service_id, 554)).socket
+        async with asyncio.timeout(5):
+            await ended(beyond)
+        assert [row[0] for row in await bridge.audit()][-1] == "camera.refuse"
+        silent.pop().close()
+        await bridge.until(lambda: len(bridge.cameras.sessions()) == TURNED_AWAY_MAX + 1)
+        told = (await client.connect_tcp(service_id, 554)).socket
+        assert (await exchange(told, OPTIONS)).startswith(b"RTSP/1.0 453 This camera serves as")
+        for each in (first, *silent, web, beyond, told):
             each.close()
 
 

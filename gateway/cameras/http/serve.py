@@ -114,6 +114,8 @@ class HttpCarrier:
         if self._over.is_set():
             sockets.reset(self._client)
             return SessionEnd(self._reason, 0, 0)
+        # Writers wait for the client without a limit of their own.
+        sockets.bound_stall(self._client, self._settings.stall_seconds)
         try:
             self._transport = await adopt(self._client, server())
         except BaseException:

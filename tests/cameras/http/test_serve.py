@@ -69,6 +69,20 @@ async def test_an_end_before_the_first_request_is_told_at_once_with_its_reason(t
         assert ends.empty()
 
 
+async def test_a_client_that_takes_nothing_of_an_answer_is_cut_off():
+    async def large(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(bytes(1 << 20))
+
+    settings = CameraSettings(allow_loopback=True, stall_seconds=1.0)
+    async with carried(large, settings) as (client, carrier, ends), asyncio.timeout(25):
+        carrier.start(over)
+        await sockets.send_all(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await ends.get()).reason == "The client ended the connection."
+
+
 async def test_a_client_that_goes_without_a_word_is_forgotten_at_once():
     async with front("own", SETTINGS) as opened, asyncio.timeout(10):
         address, _, port = opened.url.removeprefix("http://").partition(":")
