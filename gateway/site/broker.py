@@ -45,12 +45,14 @@ class Broker:
         entropy: Entropy,
         find_service: Callable[[int], ServicePeer | None],
         takes_stateless: Callable[[ServicePeer], bool],
+        room_at: Callable[[ServicePeer], int],
     ) -> None:
         self._presence = presence
         self._proxies = proxies
         self._entropy = entropy
         self._find_service = find_service
         self._takes_stateless = takes_stateless
+        self._room_at = room_at
         # In order of their time: expired ones are at the front.
         self._requests: dict[tuple[ClientPeer, TransportKind, bytes], Arrangement] = {}
         self._meetings: dict[tuple[TransportKind, bytes], Arrangement] = {}
@@ -88,7 +90,7 @@ class Broker:
             code = ErrorCode.SERVICE_OFFLINE
         elif peer.stateless and not self._takes_stateless(service):
             code = ErrorCode.ACCESS_DENIED  # trap T1: it would cost the service its session
-        elif self._open.get(peer, 0) >= REQUESTS_PER_CLIENT:
+        elif self._open.get(peer, 0) >= REQUESTS_PER_CLIENT or self._room_at(service) <= 0:
             code = ErrorCode.SERVICE_BUSY
         if service is None or code:
             answer = connect.ClientRequestError(request.transport, request.request_uid, int(code))

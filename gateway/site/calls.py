@@ -26,8 +26,10 @@ CALL_LIFE = 900.0
 CALLS_PER_CLIENT = 1024
 """Calls of one client without an answer; more are answered as busy."""
 OCTETS_PER_CLIENT = 2 * 1024 * 1024
-"""Octets of their arguments. A peer with 8 MiB unread is cut off, and a service on a thin line must
-not be because of one client."""
+"""Octets of their arguments."""
+SERVICE_QUEUE = 4 * 1024 * 1024
+"""Octets that may wait for a service before its callers are told that it is busy. A peer with 8 MiB
+unread is cut off, and a service on a thin line must not be because of its clients, however many."""
 
 Answer = ServiceCallResult | ServiceCallFailed | ServiceCallRefused
 
@@ -56,10 +58,12 @@ class CallRelay:
         presence: Presence,
         find_service: Callable[[int], ServicePeer | None],
         takes_stateless: Callable[[ServicePeer], bool],
+        room_at: Callable[[ServicePeer], int],
     ) -> None:
         self._presence = presence
         self._find_service = find_service
         self._takes_stateless = takes_stateless
+        self._room_at = room_at
         self._calls: dict[tuple[ClientPeer, bytes], _Call] = {}
         self._open: dict[ClientPeer, int] = {}
         self._octets: dict[ClientPeer, int] = {}
@@ -75,6 +79,7 @@ class CallRelay:
             return
         code = ErrorCode.NO_ERROR
         size = len(message.arguments)
+        mine = self._octets.get(peer, 0) + size
         service = self._find_service(message.service_id)
         if service is None:
             code = ErrorCode.SERVICE_OFFLINE
@@ -82,7 +87,9 @@ class CallRelay:
             code = ErrorCode.ACCESS_DENIED  # trap R1: it would cost the service its session
         elif (
             self._open.get(peer, 0) >= CALLS_PER_CLIENT
-            or self._octets.get(peer, 0) + size > OCTETS_PER_CLIENT
+            or mine > OCTETS_PER_CLIENT
+            # Nobody gets more than what is left for the next: the greedy leave room for others.
+            or mine > self._room_at(service)
         ):
             code = ErrorCode.SERVICE_BUSY
         if service is None or code:
@@ -90,7 +97,7 @@ class CallRelay:
             return
         self._calls[key] = _Call(peer, service, message.transaction_uid, now + CALL_LIFE, size)
         self._open[peer] = self._open.get(peer, 0) + 1
-        self._octets[peer] = self._octets.get(peer, 0) + size
+        self._octets[peer] = mine
         # A named client that runs as Guest is sent with its own user here, as in recording 15b;
         # the service does not find that user and takes the Guest (02 section 4.2).
         arrival = peer.arrival

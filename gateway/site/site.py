@@ -13,7 +13,7 @@ from gateway.model.kinds import ClientStatus, EndpointType, ServiceStatus, SiteK
 from gateway.model.snapshot import SiteSnapshot
 from gateway.site.admission import Admission
 from gateway.site.broker import Broker
-from gateway.site.calls import CallRelay
+from gateway.site.calls import SERVICE_QUEUE, CallRelay
 from gateway.site.group import Group
 from gateway.site.happenings import (
     BuildEnded,
@@ -43,6 +43,11 @@ from gateway.wire.installer import ClientState, ServiceState, UploadSiteStructur
 from gateway.wire.message import Message
 
 
+def nothing_waits(_connection: int) -> int:
+    """Return how much waits where every endpoint takes everything at once."""
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
     """What the sites of one tracker share."""
@@ -52,6 +57,8 @@ class Resources:
     stateless_numbers: Iterator[int]
     stateless_services: frozenset[bytes] = frozenset()
     """Uids of services, besides our own, that are known to take stateless guests (02 trap T1)."""
+    unsent: Callable[[int], int] = nothing_waits
+    """How many octets wait for the endpoint at a connection that does not take them."""
 
 
 def resources(
@@ -59,9 +66,10 @@ def resources(
     proxies: ProxyDirectory,
     *,
     stateless_services: frozenset[bytes] = frozenset(),
+    unsent: Callable[[int], int] = nothing_waits,
 ) -> Resources:
     """Return the shared parts for the sites of a new tracker."""
-    return Resources(entropy, proxies, itertools.count(1), stateless_services)
+    return Resources(entropy, proxies, itertools.count(1), stateless_services, unsent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +100,10 @@ class Site:
             shared.entropy,
             self._service_asked_for,
             self._takes_stateless_guests,
+            self._room_at,
         )
         self._calls = CallRelay(
-            self._presence, self._service_asked_for, self._takes_stateless_guests
+            self._presence, self._service_asked_for, self._takes_stateless_guests, self._room_at
         )
         self._store = store
         self._over = False
@@ -248,6 +257,10 @@ class Site:
         """Tell whether user kind 5 costs this service nothing (02 trap T1, 03 trap R1)."""
         known = self._presence.snapshot.service(service.id)
         return known is not None and (known.own or known.uid in self._shared.stateless_services)
+
+    def _room_at(self, service: ServicePeer) -> int:
+        """Return how many octets of clients' requests a service may still have waiting."""
+        return SERVICE_QUEUE - self._shared.unsent(service.connection)
 
     # -- management ----------------------------------------------------------------------------
 

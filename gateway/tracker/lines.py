@@ -13,6 +13,7 @@ from gateway.base.errors import GatewayError, LocalError, RemoteError
 from gateway.base.notices import NoticeHub, Severity
 from gateway.model.kinds import EndpointType
 from gateway.net.stream import Pump
+from gateway.net.unsent import Unsent
 from gateway.protocol.siteside import (
     TURNS,
     Authenticated,
@@ -24,6 +25,7 @@ from gateway.protocol.siteside import (
 )
 from gateway.registry.clients import ClientLogin
 from gateway.registry.services import ServiceLogin
+from gateway.site.calls import SERVICE_QUEUE
 from gateway.site.happenings import (
     ClientArrived,
     ConnectionEnded,
@@ -43,6 +45,9 @@ from gateway.wire.message import Message
 
 _log = logging.getLogger(__name__)
 
+SERVICE_PATIENCE = SERVICE_QUEUE + 1024 * 1024
+"""Octets unread by a service before no more is read of it. What waits for it is its clients' doing,
+and they are refused before: the server never stops listening to a service because of them."""
 NOTICE_PERIOD = 60.0
 """Seconds between two notices about one address that breaks the rules."""
 ADDRESSES_WATCHED = 1_000
@@ -116,11 +121,13 @@ class Board:
         deliver: Callable[[int, Input], None],
         offences: Offences,
         clock: Clock,
+        unsent: Unsent,
     ) -> None:
         self._desk = desk
         self._deliver = deliver
         self._offences = offences
         self._clock = clock
+        self._unsent = unsent
         self._lines: dict[int, Line] = {}
         self._strangers: collections.Counter[str] = collections.Counter()
         self._next = 1
@@ -150,7 +157,7 @@ class Board:
             self._closed(line, reason)
             released(peer)
 
-        line.pump = Pump(machine, self._clock, handle, closed)
+        line.pump = Pump(machine, self._clock, handle, closed, self._unsent)
         return line.pump
 
     # -- what connections say ------------------------------------------------------------------
@@ -192,6 +199,8 @@ class Board:
         path = Path(line.peer, local)
         account, login = line.account, event.login
         if isinstance(account, ServiceLogin):
+            if line.pump is not None:
+                line.pump.patience = SERVICE_PATIENCE
             line.site_id = account.site_id
             arrival: Input = ServiceArrived(
                 line.number,
@@ -263,6 +272,11 @@ class Board:
             else:
                 line.machine.pass_on(frame)
             line.pump.flush()
+
+    def unsent(self, connection: int) -> int:
+        """Return how many octets wait for an endpoint that does not take them."""
+        line = self._lines.get(connection)
+        return 0 if line is None or line.pump is None else line.pump.unsent
 
     def open_events(self, connection: int) -> None:
         """Let a connection speak of events."""

@@ -18,6 +18,7 @@ from gateway.model.kinds import ClientStatus, EndpointType, ServiceStatus
 from gateway.net.listener import Listener, adopt
 from gateway.net.stream import Pump
 from gateway.net.tasks import TaskRoom
+from gateway.net.unsent import Unsent
 from gateway.protocol.balancer import BalancerAsked, BalancerServer
 from gateway.protocol.siteside import TrackerConnection
 from gateway.registry.changes import (
@@ -96,7 +97,8 @@ class TrackerServer:
         self._offences = Offences(notices, clock)
         self._ledger = Ledger(registry)
         self._desk = LookupDesk(registry, self._room)
-        self._board = Board(self._desk, self._deliver, self._offences, clock)
+        unsent = Unsent(settings.unsent_octets)
+        self._board = Board(self._desk, self._deliver, self._offences, clock, unsent)
         self._writing = self._room.child("sites")
         self._journal = Journal(registry, self._writing)
         around = Surroundings(
@@ -111,6 +113,7 @@ class TrackerServer:
                 entropy,
                 proxies,
                 stateless_services=service_uids(settings.stateless_guest_services),
+                unsent=self._board.unsent,
             ),
         )
         self._sites = SiteDirectory(around, unload_after=settings.unload_after)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from gateway.base.errors import InvalidInput
 from gateway.base.setting import setting
+from gateway.net.stream import WRITE_LIMIT
+from gateway.net.unsent import TOTAL
 from gateway.protocol.balancer import REQUEST_LIMIT
 from gateway.protocol.liveness import SILENCE_LIMIT
 from gateway.protocol.siteside import CLOSE_LIMIT, HEADER_LIMIT, INSTALL_LIMIT
@@ -49,6 +51,14 @@ class TrackerSettings:
     )
     strangers_per_address: int = setting(
         1_000, minimum=1, maximum=1_000_000, help="The same, from one address."
+    )
+    unsent_octets: int = setting(
+        TOTAL,
+        minimum=2 * WRITE_LIMIT,
+        maximum=1 << 40,
+        unit="octets",
+        help="Octets kept for endpoints that do not take them, all together. Beyond it the address"
+        " with most of them loses its connections, those that take nothing first.",
     )
     stateless_guest_services: tuple[str, ...] = setting(
         (),

@@ -114,7 +114,11 @@ class Stage:
         self.snapshot = snapshot or a_site()
         self.store = store or EventStore()
         self.proxies = ProxyDirectory(proxies)
-        shared = Resources(ScriptedEntropy(), self.proxies, itertools.count(1), stateless_services)
+        self.unsent: dict[int, int] = defaultdict(int)
+        shared = Resources(
+            ScriptedEntropy(), self.proxies, itertools.count(1), stateless_services,
+            self.unsent.__getitem__,
+        )  # fmt: skip
         self.site = Site(self.snapshot, shared, self.store)
         self.said: dict[int, list[Message]] = defaultdict(list)
         self.ended: dict[int, ErrorCode | None] = {}

@@ -9,7 +9,7 @@ import pytest
 from gateway.base.secret import Secret
 from gateway.model.kinds import SiteKind, TransportKind, UserKind
 from gateway.site.broker import REQUEST_LIFE, REQUESTS_PER_CLIENT
-from gateway.site.calls import CALLS_PER_CLIENT
+from gateway.site.calls import CALLS_PER_CLIENT, SERVICE_QUEUE
 from gateway.site.proxies import ProxyDirectory, ProxyEntry
 from gateway.wire import connect, rpc
 from gateway.wire.codes import ErrorCode
@@ -303,3 +303,23 @@ def test_a_call_to_nobody() -> None:
     pair = Pair()
     pair.stage.say(pair.client, rpc.CallRequest(UID, 2, "Move", b"\x30\x00"))
     assert pair.stage.heard(pair.client) == [rpc.CallRefused(UID, ErrorCode.SERVICE_OFFLINE)]
+
+
+def test_a_service_that_is_behind_is_busy_for_whoever_asks() -> None:
+    """The greedy find it busy first; nothing is queued beyond what it may have waiting."""
+    pair = Pair()
+    other = pair.stage.client(502, OWNER)
+    pair.stage.heard(other)
+    large = b"\x30\x82\xea\x60" + b"\x04\x82\xea\x5c" + bytes(60_000 - 4)
+    assert call(pair, b"1" * 16, arguments=large)
+    pair.stage.unsent[pair.service] = SERVICE_QUEUE - 100_000
+    assert call(pair, arguments=large) == []
+    assert pair.stage.heard(pair.client) == [rpc.CallRefused(UID, ErrorCode.SERVICE_BUSY)]
+    pair.stage.say(other, rpc.CallRequest(UID, 1, "Move", large, None))
+    assert len(pair.stage.heard(pair.service)) == 1
+    assert pair.ask()
+    pair.stage.unsent[pair.service] = SERVICE_QUEUE
+    assert pair.ask(uid=b"2" * 16) == []
+    assert call(pair, b"3" * 16) == []
+    pair.stage.unsent[pair.service] = 0
+    assert call(pair, b"3" * 16)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from gateway.asn1.writer import SequenceWriter
-from gateway.model.kinds import EventKind
 from gateway.registry import snapshots
 from gateway.registry.database import Reader
 from gateway.site.presence import STORAGES_MAX
@@ -71,36 +68,6 @@ async def test_one_client_cannot_have_a_service_cut_off(open_server: OpenServer)
         )
         assert (await client.until(rpc.CallResult)).result == answer
         for peer in (client, service):
-            await peer.close()
-
-
-@pytest.mark.timeout_s(60)
-async def test_who_does_not_read_is_cut_off_alone(open_server: OpenServer) -> None:
-    """Ten thousand octets in, thirty thousand out: a client that asks and never reads."""
-    async with open_server() as server:
-        site_id = await server.site()
-        _, service = await online_service(server, site_id)
-        deaf, other = await online_client(server, site_id), await online_client(server, site_id)
-        wrong = tuple(
-            pubsub.Subscription(EventKind.QUEUEING, f"{number:03d}" + "x" * 250)
-            for number in range(100)
-        )
-        try:
-            async with asyncio.timeout(30):
-                while server.tracker.connections == 3:
-                    for _ in range(20):
-                        deaf.send(pubsub.Subscriptions(wrong))
-                    await deaf._writer.drain()
-                    await asyncio.sleep(0)
-        except ConnectionError:
-            pass
-        while server.tracker.connections != 2:
-            await asyncio.sleep(0.01)
-        other.send_octets(bytes.fromhex("020201"))
-        while (await other.receive()).__class__.__name__ != "Pong":
-            pass
-        assert [view.online for view in server.tracker.view(site_id)] == [True, True]
-        for peer in (service, deaf, other):
             await peer.close()
 
 
