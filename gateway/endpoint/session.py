@@ -10,6 +10,7 @@ from gateway.base.clock import Clock
 from gateway.base.entropy import Entropy
 from gateway.base.errors import Conflict, GatewayError, HostError
 from gateway.base.setting import check
+from gateway.endpoint.errors import RequestRefused, RequestTimedOut
 from gateway.endpoint.events import (
     Connectivity,
     ConnectivityChanged,
@@ -19,6 +20,7 @@ from gateway.endpoint.events import (
 from gateway.endpoint.locate import Locator, NoAddress
 from gateway.endpoint.settings import EndpointSettings
 from gateway.model import names
+from gateway.model.kinds import ClientStatus
 from gateway.net import sockets
 from gateway.net.listener import adopt
 from gateway.net.stream import Pump
@@ -122,6 +124,34 @@ class Endpoint:
         if self._keeper is None:
             self._back_off.restarted()
             self._keeper = self._room.start(self._keep(), name="connection")
+
+    async def online(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """Return once the server has the account online; connect() must have been called.
+
+        Raises RequestRefused with the code and sentence of what was definitely refused (a wrong
+        password, an unknown account) when the endpoint is Down, RequestTimedOut after `timeout`
+        seconds, Conflict when nobody keeps it connected (any more). Cancelling changes nothing.
+        """
+        changed = asyncio.Event()
+        unsubscribe = self.subscribe(lambda _event: changed.set())
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._installed():
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            last = self.connectivity.message
+            text = f"The endpoint is not online in time. {last}".strip()
+            raise RequestTimedOut(ErrorCode.TIMEOUT_EXPIRED, text) from None
+        finally:
+            unsubscribe()
+
+    def _installed(self) -> bool:
+        if self.connectivity.status is ConnectivityStatus.DOWN:
+            raise RequestRefused(self.connectivity.error, self.connectivity.message)
+        if self._keeper is None:
+            raise Conflict("The endpoint is not connected. Call connect() first.")
+        return self._session is not None and self._session.status == ClientStatus.ONLINE
 
     def disconnect(self) -> None:
         """End the connection and stay away; what was handed over already is untouched."""

@@ -68,7 +68,7 @@ def test_every_public_name_is_in_a_program() -> None:
 VERBS = {
     "ServiceEndpoint": "listen listen_udp offer resolve hostname members guest_allowed",
     "ClientEndpoint": "connect_tcp connect_udp call services user site_uid",
-    "Endpoint": "connect disconnect close subscribe status connectivity events",
+    "Endpoint": "connect disconnect close online subscribe status connectivity events",
     "PortListener": "accept close number",
     "LocalForward": "open close",
 }

@@ -29,7 +29,7 @@ from tests.relay.meeting import (
     relay_server,
     send,
 )
-from tests.relay.meeting_udp import UdpEndpoint, meet, server, silent, until
+from tests.relay.meeting_udp import UdpEndpoint, datagram, meet, server, silent, until
 
 UID = bytes(range(16))
 
@@ -47,6 +47,49 @@ async def test_rates_hold_and_recover() -> None:
         assert 10 <= count < 60  # a quarter of a second's worth, more when a window ended
         client.say(b"again")
         assert await service.heard() == b"again"
+        client.close()
+        service.close()
+
+
+async def taken(endpoint: UdpEndpoint) -> int:
+    """Return how many datagrams have come once no more do."""
+    count = 0
+    while True:
+        try:
+            await datagram(endpoint.sock, 0.5)
+        except TimeoutError:
+            return count
+        count += 1
+
+
+async def test_the_rate_of_all_pairs_holds_and_recovers() -> None:
+    """`udp_total_packets`: two pairs share it, each of them far below its own rate."""
+    total = 40
+    async with server(udp_total_packets=total) as running:
+        pairs = [await meet(running, bytes((number,)) * 16) for number in range(2)]
+        for _ in range(60):
+            for client, _service in pairs:
+                client.say(b"flood")
+        counts = [await taken(service) for _, service in pairs]
+        # A quarter of a second's worth for both together, more when a window ended.
+        assert total // 4 <= sum(counts) < 60
+        for client, service in pairs:
+            client.say(b"again")
+            assert await service.heard() == b"again"
+            client.close()
+            service.close()
+
+
+async def test_the_largest_datagram_goes_through_and_a_larger_one_does_not() -> None:
+    """`udp_datagram_octets`, both ways; what is too large costs the connection nothing."""
+    largest = 3_000
+    async with server(udp_datagram_octets=largest) as running:
+        client, service = await meet(running, UID)
+        for sender, receiver in ((client, service), (service, client)):
+            sender.say(bytes(largest + 1))
+            sender.say(bytes(largest))
+            assert await receiver.heard() == bytes(largest)
+            assert await silent(receiver.sock)
         client.close()
         service.close()
 
