@@ -87,7 +87,7 @@ class RtspMediator:
         self._strays = 0
         self.flow = Flow.FRAMED
         self.load = 0
-        """What the client has asked so far: 1 for a frame, REQUEST_LOAD for anything else."""
+        """What the client has asked so far: REQUEST_LOAD each time, 1 for a frame to nowhere."""
         self.exchanges = 0
         """Requests to the camera so far."""
         self.finished: GatewayError | bool = False
@@ -222,12 +222,15 @@ class RtspMediator:
                 message = self._from_client.next_message()
                 if message is None:
                     return
-                self.load += 1 if isinstance(message, Interleaved) else REQUEST_LOAD
                 if isinstance(message, Interleaved):
                     # Receiver reports, and speech on the back channel; no other has a place to go.
                     if self._connected and message.channel in self._words.channels_up:
                         self._to_camera += message.encode()
-                elif isinstance(message, Request):
+                    else:
+                        self.load += 1
+                    continue
+                self.load += REQUEST_LOAD
+                if isinstance(message, Request):
                     if self.flow is Flow.FED:
                         self._next = message
                     else:
@@ -269,10 +272,8 @@ class RtspMediator:
         if "Session" not in response.headers:
             headers = Headers([*headers, *self._words.session_header()])
         reason = "".join(each if 0x20 <= ord(each) < 0x7F else "?" for each in response.reason)
-        told = Response(
-            response.status, reason, Headers([*headers, *response.headers]), response.body
-        )
-        self._to_client += told.encode()
+        fields = Headers([*headers, *response.headers])
+        self._to_client += Response(response.status, reason, fields, response.body).encode()
 
     def _give_up(self, status: int, why: GatewayError) -> None:
         self.fault = why

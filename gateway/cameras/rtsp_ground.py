@@ -24,8 +24,8 @@ Dial = Callable[[StreamSource], Awaitable[socket.socket]]
 
 LOAD_MAX = 100 * REQUEST_LOAD
 LOAD_SECONDS = 10.0
-"""A player sends under 10 requests to start and one each 15 s; speech and reports are under 1,500
-frames in this time. A flood ends the connection."""
+"""A player sends under 10 requests to start and one each 15 s; a flood ends the connection. Speech
+and reports are as fast as the camera takes them."""
 
 FAILED = "The connection failed inside the gateway."
 SENTENCES = {

@@ -16,7 +16,7 @@ from gateway.driverkit.digest import LoginGround
 from gateway.driverkit.driver import StreamSource
 
 REQUEST_LOAD = 50
-"""As many frames a request weighs in an `OwnMemo.load`: a camera has to answer it."""
+"""In an `OwnMemo.load` a request weighs as much as so many frames that have no place to go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
