@@ -313,10 +313,9 @@ class RtspMediator:
         if self.finished:
             return
         if not data:
-            why = Unreachable("The camera closed the connection.")
             if self._exchange is None and self.flow is Flow.LOOSE:
                 self._to_client += self._search.flush()
-            self._give_up(503, why)
+            self._give_up(503, Unreachable("The camera closed the connection."))
             return
         try:
             if self.flow is Flow.LOOSE:
@@ -348,8 +347,7 @@ class RtspMediator:
                 self._answered(exchange, without_echoes(message, self._echoes))
                 return
         elif isinstance(message, Request):
-            # Nothing a camera may ask for reaches the client.
-            cseq = Headers([("CSeq", str(message.cseq or 0))])
+            cseq = Headers([("CSeq", str(message.cseq or 0))])  # nothing of it reaches the client
             self._to_camera += Response(501, REASONS[501], cseq).encode()
         self._strays += 1
         if self._strays > STRAYS_MAX:
