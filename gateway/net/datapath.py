@@ -47,6 +47,9 @@ STOP_SECONDS = 5.0
 BACK_OFF = (0.05, 0.2, 1.0, 5.0)
 """Seconds before the relay process is started again; the first after STEADY seconds of life."""
 STEADY_SECONDS = 60.0
+LOOK_SECONDS = 10.0
+"""Between two looks whether the relay process still answers, and how long it may take to."""
+SILENT_LOOKS = 2
 DEFAULT_LIMITS = PairLimits()
 _REPORT_MAX = HEADER.size + RECORDS_MAX * max(END.size, COUNT.size)
 _REPORTS_MAX = 64  # packets read before other callbacks of the event loop get their turn
@@ -73,7 +76,7 @@ class DataPath:
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
-        self._measured: list[asyncio.Future[None]] = []
+        self._measured: list[asyncio.Future[bool]] = []
         self.watch = SocketWatch()
         """For the direction of a feed's sockets that stays with their owner."""
         self.capacity = 0
@@ -167,18 +170,19 @@ class DataPath:
         """Wait while many pairs wait to be handed over: call it before accepting another."""
         await self._queue.eased.wait()
 
-    async def measure(self, seconds: float = 2.0) -> None:
-        """Refresh the octet counts of all pairs; gives up quietly after `seconds`."""
+    async def measure(self, seconds: float = 2.0) -> bool:
+        """Refresh the octet counts of all pairs; False when that takes more than `seconds`."""
         if self._control is None or not self._pairs:
-            return
+            return True
         done = asyncio.get_running_loop().create_future()
         self._measured.append(done)
         if len(self._measured) == 1:
             self._ask_counts(0)
         try:
-            await asyncio.wait_for(done, seconds)
+            return await asyncio.wait_for(done, seconds)
         except TimeoutError:
-            self._answer_measured()
+            self._answer_measured(False)
+            return False
 
     def _check(self, *early: bytes) -> None:
         if not self._running:
@@ -266,18 +270,18 @@ class DataPath:
                 if pair is not None:
                     pair.octets_forward, pair.octets_back = forward, back
             if flags & LAST:
-                self._answer_measured()
+                self._answer_measured(True)
             elif self._measured:
                 self._ask_counts(number)
 
     def _ask_counts(self, after: int) -> None:
         self._queue.submit(0, HEADER.pack(Command.COUNT, 0, after))
 
-    def _answer_measured(self) -> None:
+    def _answer_measured(self, complete: bool) -> None:
         waiting, self._measured = self._measured, []
         for done in waiting:
             if not done.done():
-                done.set_result(None)
+                done.set_result(complete)
 
     # -- the process
 
@@ -314,7 +318,7 @@ class DataPath:
         failures = 0
         while True:
             began = self._clock.monotonic()
-            await self._lost.wait()
+            await self._until_lost()
             lost = self._abandon(only_sent=True)
             _log.error("the relay process was lost with %d connections; starting another", lost)
             if self._process is not None:
@@ -331,12 +335,29 @@ class DataPath:
                     _log.error("%s", error)
                     self._abandon(only_sent=False)
 
+    async def _until_lost(self) -> None:
+        """Wait for the relay process to be lost; one that carries pairs and says nothing is ended.
+
+        Nobody else would notice: the streams stand still, and nothing of it fails.
+        """
+        silent = 0
+        while not self._lost.is_set():
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._lost.wait()
+            except TimeoutError:
+                silent = 0 if await self.measure(LOOK_SECONDS) else silent + 1
+            if silent == SILENT_LOOKS and self._process is not None:
+                _log.error("the relay process does not answer; it is ended")
+                self._process.kill()
+                silent = 0
+
     def _abandon(self, *, only_sent: bool) -> int:
         lost = {number: pair for number, pair in self._pairs.items() if pair.sent or not only_sent}
         self._queue.discard(lambda number: number in lost or number not in self._pairs)
         for pair in lost.values():
             self._end(pair, EndReason.RELAY_LOST)
-        self._answer_measured()
+        self._answer_measured(False)
         return len(lost)
 
     def _disconnect(self) -> None:

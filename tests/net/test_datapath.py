@@ -16,7 +16,7 @@ import uvloop
 
 from gateway.base.clock import SystemClock
 from gateway.base.errors import Conflict, InvalidInput
-from gateway.net import splice_control
+from gateway.net import datapath, splice_control
 from gateway.net.datapath import EARLY_MAX, DataPath, EndReason, Pair, PairEnd, PairLimits
 from gateway.net.tasks import TaskRoom
 from tests.net.splice_rig import close_pairs, read_all, read_exact, send_blob, tcp_pair
@@ -235,6 +235,25 @@ async def test_a_dead_relay_process_ends_its_pairs_and_is_replaced() -> None:
             assert not pair.ended.done()
             pair.kill()
             await pair.wait()
+
+
+async def test_a_relay_process_that_hangs_is_ended_and_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(datapath, "LOOK_SECONDS", 0.5)
+    async with data_path() as path:
+        first = path.process_id
+        assert first is not None
+        idle, *_ = joined(path)
+        await asyncio.sleep(1.5)
+        assert path.process_id == first
+        assert not idle.over
+        os.kill(first, signal.SIGSTOP)
+        assert (await asyncio.wait_for(idle.wait(), 20)).reason is EndReason.RELAY_LOST
+        while path.process_id in (None, first):
+            await asyncio.sleep(0.02)
+        _, a, b = joined(path)
+        await exchange(a, b)
 
 
 async def test_a_process_that_cannot_be_started_again_is_retried(
