@@ -101,6 +101,11 @@ class Link:
         self.b.sink = self.b.feeder = self.a
 
     @property
+    def bounded(self) -> Half:
+        """The half whose window `receive` bounds: it faces the service or the camera."""
+        return self.b if self.two_way else self.a
+
+    @property
     def octets_back(self) -> int:
         """Octets delivered to `a`, those that came past `b` among them."""
         bypass = self.bypass

@@ -71,8 +71,7 @@ class Pump:
             if unsent and (link.two_way or half is b):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent)
         if link.receive:
-            bounded = b if link.two_way else a
-            bounded.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, link.receive)
+            link.bounded.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, link.receive)
         self.links[link.number] = link
         numbers = a.sock.fileno(), b.sock.fileno()
         self._halves += (None,) * (max(numbers) + 1 - len(self._halves))

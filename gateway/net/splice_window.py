@@ -63,8 +63,7 @@ class Windows:
     def note(self, half: Half, now: float) -> None:
         """Take note of a large read; only windows that the link bounds are ever changed."""
         link = half.link
-        bounded = link.b if link.two_way else link.a
-        if half is not bounded or not link.receive or half in self._paces:
+        if not link.receive or half is not link.bounded or half in self._paces:
             return
         self._paces[half] = _Pace(half.octets, now)
         self.at = min(self.at, now + LOOK_SECONDS)

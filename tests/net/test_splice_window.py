@@ -26,7 +26,7 @@ class Rig:
         self.raw = [RawSocket(fileno=tcp_pair()[0].dup().detach()) for _ in range(2)]
         self.link = Link(1, self.raw[0], self.raw[1], two_way, 0.0)
         self.link.receive = receive
-        self.bounded = self.link.b if two_way else self.link.a
+        self.bounded = self.link.b if two_way else self.link.a  # not asked of the link: judged here
         self.other = self.bounded.peer
         if receive:
             self.bounded.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
