@@ -214,6 +214,14 @@ class Softnet:
         await heard.until(lambda: endpoint.status is ClientStatus.ONLINE)
         return endpoint, heard
 
+    async def online_pair(self) -> tuple[ServiceEndpoint, ClientEndpoint, int]:
+        """Return a service, a client that sees it online, and the service's id."""
+        site = await self.site()
+        service, _ = await self.online_service(site)
+        client, heard = await self.online_client(site)
+        await heard.until(lambda: any(found.online for found in client.services))
+        return service, client, client.services[0].id
+
     def new_tracker(self) -> TrackerServer:
         return TrackerServer(
             TrackerSettings(bind_addresses=(self.host,)),

@@ -24,7 +24,7 @@ from gateway.endpoint.session import Endpoint
 from gateway.model.kinds import ClientStatus, ServiceStatus
 from gateway.net import sockets
 from tests.endpoint.interruptions import Interruption, Moment, interrupting
-from tests.endpoint.softnet import Heard, Softnet, softnet
+from tests.endpoint.softnet import Heard, softnet
 
 AWAITS_MAX = 60
 """More than any of these tasks has."""
@@ -40,14 +40,6 @@ async def settled(true: Callable[[], object], seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
         while not true():
             await asyncio.sleep(0.002)
-
-
-async def online(running: Softnet) -> tuple[ServiceEndpoint, ClientEndpoint, int]:
-    site = await running.site()
-    service, _ = await running.online_service(site)
-    client, heard = await running.online_client(site)
-    await heard.until(lambda: any(found.online for found in client.services))
-    return service, client, client.services[0].id
 
 
 async def every_await(
@@ -92,7 +84,7 @@ async def test_a_connection_is_given_up_at_every_await(
 ) -> None:
     """The caller is cancelled wherever its own task, the client's or the service's waits."""
     async with softnet(tmp_path, direct=direct) as running:
-        service, client, remote = await online(running)
+        service, client, remote = await running.online_pair()
         connect = client.connect_tcp if transport == "tcp" else client.connect_udp
         listener = service.listen(9, backlog=500) if transport == "tcp" else None
         listener = listener or service.listen_udp(9, backlog=500)
@@ -139,7 +131,7 @@ async def test_an_accept_is_given_up_and_the_connection_is_the_next_ones(
     tmp_path: Path, moment: Moment
 ) -> None:
     async with softnet(tmp_path, direct=False) as running:
-        service, client, remote = await online(running)
+        service, client, remote = await running.online_pair()
         listener = service.listen(9)
 
         async def accept() -> Any:
@@ -166,7 +158,7 @@ async def test_an_accept_is_given_up_and_the_connection_is_the_next_ones(
 @both_moments
 async def test_a_call_is_given_up_at_every_await(tmp_path: Path, moment: Moment) -> None:
     async with softnet(tmp_path, direct=False) as running:
-        service, client, remote = await online(running)
+        service, client, remote = await running.online_pair()
         gate = asyncio.Event()
 
         async def slow(_call: IncomingCall) -> bytes:
@@ -320,7 +312,7 @@ async def test_closing_is_given_up_and_done_again(tmp_path: Path, moment: Moment
 @both_moments
 async def test_a_local_forward_is_closed_at_every_await(tmp_path: Path, moment: Moment) -> None:
     async with softnet(tmp_path, direct=False) as running:
-        service, client, remote = await online(running)
+        service, client, remote = await running.online_pair()
         listener = service.listen(9, backlog=500)
         before = descriptors()
 

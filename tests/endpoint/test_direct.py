@@ -8,7 +8,6 @@ import functools
 import ipaddress
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -45,14 +44,6 @@ async def settled(before: int, kept: int = 0) -> None:
             await asyncio.sleep(0.01)
 
 
-async def both(running: Softnet) -> tuple[Any, ClientEndpoint, int]:
-    site = await running.site()
-    service, _ = await running.online_service(site)
-    client, heard = await running.online_client(site)
-    await heard.until(lambda: any(found.online for found in client.services))
-    return service, client, client.services[0].id
-
-
 async def pair(running: Softnet, listener: PortListener, client: ClientEndpoint, service_id: int):
     accepting = running.room.start(listener.accept(), name="accept")
     made = await client.connect_tcp(service_id, listener.number)
@@ -78,7 +69,7 @@ def tmp(tmp_path: Path) -> Path:
 
 async def test_a_direct_stream_is_plain(tmp: Path) -> None:
     async with softnet(tmp) as running:
-        service, client, remote = await both(running)
+        service, client, remote = await running.online_pair()
         listener = service.listen(554)
         before = descriptors()
         for turn in range(10):
@@ -126,7 +117,7 @@ async def test_one_side_does_not_want_it(
 
 async def test_many_at_once_go_direct(tmp: Path) -> None:
     async with softnet(tmp) as running:
-        service, client, remote = await both(running)
+        service, client, remote = await running.online_pair()
         listener = service.listen(554, backlog=40)
         before = descriptors()
         made = [running.room.start(client.connect_tcp(remote, 554), name="x") for _ in range(20)]
@@ -144,7 +135,7 @@ async def test_many_at_once_go_direct(tmp: Path) -> None:
 
 async def test_giving_up_leaves_no_sockets(tmp: Path) -> None:
     async with softnet(tmp) as running:
-        service, client, remote = await both(running)
+        service, client, remote = await running.online_pair()
         listener = service.listen(554, backlog=100)
         service.listen_udp(554, backlog=100)
         before = descriptors()
@@ -165,7 +156,7 @@ async def test_giving_up_leaves_no_sockets(tmp: Path) -> None:
 
 async def test_datagrams_go_direct(tmp: Path) -> None:
     async with softnet(tmp) as running:
-        service, client, remote = await both(running)
+        service, client, remote = await running.online_pair()
         listener = service.listen_udp(5004)
         tcp = service.listen(5004)  # TCP and UDP ports do not know of each other
         before = descriptors()
@@ -185,7 +176,7 @@ async def test_datagrams_go_direct(tmp: Path) -> None:
 
 async def test_datagrams_go_through_the_relay(tmp: Path) -> None:
     async with softnet(tmp, direct=False) as running:
-        service, client, remote = await both(running)
+        service, client, remote = await running.online_pair()
         listener = service.listen_udp(5004)
         before = descriptors()
         here, there, mode = await udp_pair(running, listener, client, remote)
